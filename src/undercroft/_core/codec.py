@@ -1,0 +1,187 @@
+"""Typed data in and out of JSON.
+
+A `Schema` checks and converts one type. It takes what users already have: dataclasses, `msgspec.Struct`, `TypedDict`,
+`NamedTuple`, the standard types (`datetime`, `UUID`, `Decimal`, enums, …), and, by duck typing, pydantic models
+(`model_validate` and `model_dump`), also when they are nested inside one of the others. No pickle, ever.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar, get_type_hints
+
+import msgspec
+
+from undercroft._core.errors import ConfigError, InvalidDataError, near_names
+
+T = TypeVar("T")
+
+
+class SchemaError(ConfigError):
+    """A type or a function's parameters cannot be used as a schema."""
+
+    code = "UC0103"
+
+
+class Schema(Generic[T]):
+    """One type, and how to check, store and read its values. Immutable; make once, use from any thread.
+
+    `parse` is what a value becomes; `encode(parse(x))` is what is stored; `decode` of that gives the value back.
+    """
+
+    def __init__(self, type_: type[T], *, what: str | None = None) -> None:
+        self.type = type_
+        self.what = what or getattr(type_, "__name__", str(type_))
+        try:
+            self._decoder = msgspec.json.Decoder(type_, dec_hook=_from_builtins)
+        except TypeError as exc:
+            raise SchemaError(f"{self.what} cannot be a schema: {exc}") from exc
+
+    def parse(self, value: object) -> T:
+        """Check `value` and return it as the schema's type.
+
+        A mapping, or an instance of the type; an instance is checked too, field by field. Lenient only where JSON
+        cannot say it better (text for a datetime or UUID, an int for a float); `"5"` for an int is refused.
+
+        Raises:
+            InvalidDataError: With the place (`$.user_id`), what was expected and what came.
+        """
+        try:
+            plain = msgspec.to_builtins(value, enc_hook=_to_builtins)
+            return msgspec.convert(plain, self.type, dec_hook=_from_builtins)
+        except (msgspec.ValidationError, TypeError, ValueError) as exc:
+            raise self._error(exc, value) from exc
+
+    def encode(self, value: T) -> bytes:
+        """Return `value` as UTF-8 JSON."""
+        try:
+            return msgspec.json.encode(value, enc_hook=_to_builtins)
+        except (TypeError, ValueError) as exc:
+            raise self._error(exc, value) from exc
+
+    def decode(self, data: bytes | str) -> T:
+        """Read and check JSON that `encode` wrote, perhaps in an earlier version of the type.
+
+        Raises:
+            InvalidDataError: Not JSON, or not of this type.
+        """
+        try:
+            return self._decoder.decode(data)
+        except (msgspec.DecodeError, ValueError) as exc:  # a ValidationError is a DecodeError
+            raise self._error(exc, None) from exc
+
+    def _error(self, exc: Exception, value: object) -> InvalidDataError:
+        problem = _one_line(exc)
+        known = [field.encode_name for field in self._fields()]
+        unknown = [str(key) for key in value if key not in known] if isinstance(value, Mapping) and known else []
+        if "unknown field" in problem and unknown:
+            return InvalidDataError(
+                f"{self.what}: unknown {unknown[0]!r}",
+                near=near_names(unknown[0], known),
+                hint=f"known: {', '.join(known)}",
+            )
+        return InvalidDataError(f"{self.what}: {problem}")
+
+    def _fields(self) -> tuple[msgspec.structs.FieldInfo, ...]:
+        type_: Any = self.type
+        is_struct = isinstance(type_, type) and issubclass(type_, msgspec.Struct)
+        return msgspec.structs.fields(type_) if is_struct else ()
+
+
+class Parameters:
+    """The parameters of a function as a schema: one JSON object with a key for each. Immutable.
+
+    Annotations are the types; a parameter without one takes anything JSON has. Unknown keys are refused.
+    """
+
+    def __init__(self, function: Callable[..., object], *, what: str) -> None:
+        self.what = what
+        self._signature = inspect.signature(function)
+        fields = [_field_of(parameter, hint, what) for parameter, hint in _annotated(function, self._signature)]
+        struct = msgspec.defstruct("Parameters", fields, forbid_unknown_fields=True, kw_only=True)
+        self._schema = Schema(struct, what=what)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parameters' names, in order."""
+        return tuple(self._signature.parameters)
+
+    def bind(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> dict[str, object]:
+        """Return call arguments as one mapping of parameter name to value, without the defaults.
+
+        Raises:
+            InvalidDataError: Too many, unknown or missing arguments.
+        """
+        for key in kwargs:
+            if key not in self._signature.parameters:
+                raise InvalidDataError(
+                    f"{self.what}: unknown argument {key!r}",
+                    near=near_names(key, self.names),
+                    hint=f"its parameters are: {', '.join(self.names) or 'none'}",
+                )
+        try:
+            return dict(self._signature.bind(*args, **kwargs).arguments)
+        except TypeError as exc:
+            raise InvalidDataError(f"{self.what}: {exc}", hint=f"its parameters are: {', '.join(self.names)}") from None
+
+    def parse(self, data: object) -> dict[str, object]:
+        """Check `data` and return the keyword arguments to call the function with, defaults filled in."""
+        return self._as_arguments(self._schema.parse(data))
+
+    def encode(self, arguments: Mapping[str, object]) -> bytes:
+        """Return keyword arguments, as `parse` gave them, as UTF-8 JSON."""
+        return self._schema.encode(arguments)  # type: ignore[arg-type]  # a mapping encodes as the struct does
+
+    def decode(self, data: bytes | str) -> dict[str, object]:
+        """Read and check stored data; return the keyword arguments."""
+        return self._as_arguments(self._schema.decode(data))
+
+    def _as_arguments(self, value: object) -> dict[str, object]:
+        return {name: getattr(value, name) for name in self.names}
+
+
+def _annotated(function: Callable[..., object], signature: inspect.Signature) -> list[tuple[inspect.Parameter, object]]:
+    try:
+        hints = get_type_hints(function, include_extras=True)
+    except NameError as exc:
+        raise SchemaError(
+            f"an annotation of {function.__qualname__} cannot be resolved: {exc}",
+            hint="define the type at module level, where the function is, and not only under TYPE_CHECKING",
+        ) from exc
+    return [(p, hints.get(p.name, Any)) for p in signature.parameters.values()]
+
+
+def _field_of(parameter: inspect.Parameter, hint: object, what: str) -> tuple[Any, ...]:
+    if parameter.kind not in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY):
+        raise SchemaError(
+            f"{what}: parameter {parameter} cannot be a key of a JSON object",
+            hint="use plain named parameters, or schema=Model for one argument of your own type",
+        )
+    if parameter.default is inspect.Parameter.empty:
+        return (parameter.name, hint)
+    default = parameter.default
+    # A default is evaluated once, as Python does; msgspec would refuse a mutable one.
+    return (parameter.name, hint, msgspec.field(default_factory=lambda: default))
+
+
+def _from_builtins(type_: type[Any], value: object) -> object:
+    validate = getattr(type_, "model_validate", None)
+    if validate is not None:
+        return validate(value)
+    raise NotImplementedError(f"values of type {type_.__name__} cannot be read from JSON")
+
+
+def _to_builtins(value: Any) -> object:
+    dump = getattr(value, "model_dump", None)
+    if dump is not None:
+        return dump(mode="json")
+    raise NotImplementedError(f"a value of type {type(value).__name__} cannot be written as JSON")
+
+
+def _one_line(exc: Exception) -> str:
+    # pydantic's text spans several lines and quotes the input, which may be a secret.
+    errors = getattr(exc.__cause__ or exc, "errors", None)
+    if callable(errors):
+        return "; ".join(f"{e['msg']} - at `$.{'.'.join(map(str, e['loc']))}`" for e in errors())
+    return str(exc)

@@ -1,0 +1,103 @@
+"""What one piece of work is called everywhere: request id, trace, job id.
+
+`Correlation` is immutable and travels in one `ContextVar`; the middleware and the worker set it, log lines carry it,
+jobs and emails store it. Trace ids follow W3C Trace Context (https://www.w3.org/TR/trace-context/).
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """One position in a trace."""
+
+    trace_id: str
+    """32 lower-case hex digits, not all zero."""
+    span_id: str
+    """16 lower-case hex digits, not all zero."""
+    is_sampled: bool = True
+
+    @classmethod
+    def new(cls) -> Trace:
+        """Start a trace."""
+        return cls(trace_id=_hex(16), span_id=_hex(8))
+
+    @classmethod
+    def parse(cls, traceparent: str) -> Trace | None:
+        """Read a `traceparent` header; `None` when it is not valid, in which case a new trace must be started."""
+        match = _TRACEPARENT.fullmatch(traceparent.strip())
+        if match is None:
+            return None
+        version, trace_id, span_id, flags, rest = match.groups()
+        is_future = version != "00"
+        if version == "ff" or (rest and not is_future) or not trace_id.strip("0") or not span_id.strip("0"):
+            return None
+        return cls(trace_id=trace_id, span_id=span_id, is_sampled=bool(int(flags, 16) & 1))
+
+    def child(self) -> Trace:
+        """Return a new span of the same trace."""
+        return Trace(trace_id=self.trace_id, span_id=_hex(8), is_sampled=self.is_sampled)
+
+    def __str__(self) -> str:
+        """The `traceparent` header's value."""
+        return f"00-{self.trace_id}-{self.span_id}-{'01' if self.is_sampled else '00'}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correlation:
+    """The names of the work going on. Fields that do not apply are `None`."""
+
+    request_id: str | None = None
+    trace: Trace | None = None
+    job_id: str | None = None
+
+    def fields(self) -> dict[str, str]:
+        """Return the names that apply, as log fields."""
+        named = {
+            "request_id": self.request_id,
+            "trace_id": self.trace.trace_id if self.trace else None,
+            "span_id": self.trace.span_id if self.trace else None,
+            "job_id": self.job_id,
+        }
+        return {key: value for key, value in named.items() if value is not None}
+
+
+_NONE = Correlation()
+_correlation: ContextVar[Correlation] = ContextVar("undercroft_correlation", default=_NONE)
+
+
+def correlation() -> Correlation:
+    """Return the names of the work going on here; empty outside of any."""
+    return _correlation.get()
+
+
+@contextmanager
+def correlate(names: Correlation) -> Iterator[None]:
+    """Set the names for the block, in this context and in tasks and threads started from it."""
+    token = _correlation.set(names)
+    try:
+        yield
+    finally:
+        _correlation.reset(token)
+
+
+def is_request_id(text: str) -> bool:
+    """Tell whether a client's `x-request-id` may be taken over: 1 to 128 plain characters, safe in logs and headers."""
+    return _REQUEST_ID.fullmatch(text) is not None
+
+
+def _hex(size_bytes: int) -> str:
+    while True:
+        text = secrets.token_hex(size_bytes)
+        if text.strip("0"):
+            return text
