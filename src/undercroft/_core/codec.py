@@ -7,6 +7,7 @@ A `Schema` checks and converts one type. It takes what users already have: datac
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar, get_type_hints
@@ -22,6 +23,18 @@ class SchemaError(ConfigError):
     """A type or a function's parameters cannot be used as a schema."""
 
     code = "UC0103"
+
+
+def to_json(value: object) -> bytes:
+    """Return any value that has a JSON form as UTF-8 JSON.
+
+    Raises:
+        TypeError: It has none.
+    """
+    try:
+        return msgspec.json.encode(value, enc_hook=_to_builtins)
+    except (NotImplementedError, ValueError, RecursionError) as exc:
+        raise TypeError(str(exc)) from exc
 
 
 class Schema(Generic[T]):
@@ -49,7 +62,7 @@ class Schema(Generic[T]):
         """
         try:
             plain = msgspec.to_builtins(value, enc_hook=_to_builtins)
-            return msgspec.convert(plain, self.type, dec_hook=_from_builtins)
+            return _with_defaults(msgspec.convert(plain, self.type, dec_hook=_from_builtins))
         except (msgspec.ValidationError, TypeError, ValueError) as exc:
             raise self._error(exc, value) from exc
 
@@ -177,6 +190,29 @@ def _to_builtins(value: Any) -> object:
     if dump is not None:
         return dump(mode="json")
     raise NotImplementedError(f"a value of type {type(value).__name__} cannot be written as JSON")
+
+
+def _with_defaults(value: T) -> T:
+    """Make the defaults of dataclasses part of their instances, in place, at any depth.
+
+    msgspec leaves a default on the class and writes only what is on the instance; what is stored must not change
+    its meaning when the class's default does.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            inner = _with_defaults(getattr(value, field.name))
+            if field.name not in getattr(value, "__dict__", {field.name: None}):
+                object.__setattr__(value, field.name, inner)
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            _with_defaults(getattr(value, name))
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            _with_defaults(inner)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for inner in value:
+            _with_defaults(inner)
+    return value
 
 
 def _one_line(exc: Exception) -> str:

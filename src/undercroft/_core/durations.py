@@ -9,7 +9,7 @@ from datetime import timedelta
 from undercroft._core.errors import ConfigError
 
 Duration = float | int | timedelta | str
-"""Seconds as a number, a `timedelta`, or text such as `"500ms"`, `"30s"`, `"5m"`, `"1h30m"`, `"24h"`, `"7d"`, `"2w"`."""
+"""Seconds as a number, a `timedelta`, or text such as `"500ms"`, `"30s"`, `"5m"`, `"1h30m"`, `"24h"`, `"2w"`."""
 
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _TERM = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
