@@ -36,7 +36,7 @@ async def _run(home: Path, port: int | None, once: bool, json_output: bool) -> i
     observer = Infra(environ=environment(home), log_level="warning")
     async with Processes(home, port) as processes, observer:
         if not json_output:
-            _say(f"The shop is starting at {processes.url}, with two workers, in {home}")
+            _say(f"The shop is starting with two workers, in {home}")
         result = await run_drill(processes, observer)
         problems = result.problems()
         _print(result, problems, json_output=json_output)

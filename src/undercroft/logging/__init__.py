@@ -1,0 +1,37 @@
+"""Log lines with fields, one line each, safe to keep: redacted, escaped, and named by the request that caused them.
+
+    from undercroft.logging import Logger, logger, setup_logging
+
+    setup_logging(level="info")                     # once, at the start; uvicorn's lines come in the same format
+
+    logger.info("order paid", order_id=7)           # or logger.info("order paid", {"order_id": 7})
+    log = Logger({"service": "shop"}, module="shop.http").child(user_id=42)
+    try:
+        pay()
+    except PaymentError as exc:
+        log.error("payment failed", exc, order_id=7)
+
+`Logger` writes through the standard library's logging, so its handlers, levels and pytest's `caplog` work as they do.
+"""
+
+from __future__ import annotations
+
+from undercroft.logging._errors import LogContextError, LogFormatError, LogLevelError
+from undercroft.logging._logger import Logger, create_logger
+from undercroft.logging._redact import redact_text
+from undercroft.logging._setup import LoggingSetup, setup_logging
+
+__all__ = [
+    "LogContextError",
+    "LogFormatError",
+    "LogLevelError",
+    "Logger",
+    "LoggingSetup",
+    "create_logger",
+    "logger",
+    "redact_text",
+    "setup_logging",
+]
+
+logger = Logger()
+"""The default logger: no context, no module."""

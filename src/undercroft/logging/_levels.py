@@ -1,0 +1,39 @@
+"""The levels, by every name they are known by."""
+
+from __future__ import annotations
+
+import logging as stdlib_logging
+
+from undercroft._core.errors import near_names
+from undercroft.logging._errors import LogLevelError
+
+Level = str | int
+"""`debug`, `info`, `warning` (`warn`), `error`, `critical` (`fatal`) as text, or the standard library's number."""
+
+_NUMBERS = {
+    "debug": stdlib_logging.DEBUG,
+    "info": stdlib_logging.INFO,
+    "warning": stdlib_logging.WARNING,
+    "warn": stdlib_logging.WARNING,
+    "error": stdlib_logging.ERROR,
+    "critical": stdlib_logging.CRITICAL,
+    "fatal": stdlib_logging.CRITICAL,
+}
+_LIST = "debug, info, warning (warn), error, critical (fatal)"
+
+
+def level_number(level: Level, *, what: str = "level") -> int:
+    """Return the standard library's number of `level`; case and surrounding space do not matter.
+
+    Args:
+        what: The setting it came from; named in the error.
+
+    Raises:
+        LogLevelError: An unknown name, or a number outside 1 to 50.
+    """
+    if isinstance(level, str) and level.strip().lower() in _NUMBERS:
+        return _NUMBERS[level.strip().lower()]
+    if isinstance(level, int) and not isinstance(level, bool) and 1 <= level <= stdlib_logging.CRITICAL:
+        return level
+    near = near_names(level.strip(), _NUMBERS) if isinstance(level, str) else ()
+    raise LogLevelError(f"{what} {level!r} is not a log level", near=near, hint=f"levels: {_LIST}")

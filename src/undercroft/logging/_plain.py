@@ -1,0 +1,217 @@
+"""Turn any Python value into plain JSON data: safe, bounded, redacted, and never touching the value itself.
+
+Mappings, sequences, sets, dataclasses, named tuples and models of msgspec, attrs and pydantic become objects and
+arrays, so that their secret fields are found by name. Everything else is its `repr`. A value that cannot be shown
+becomes a text that says so; nothing here raises because of a value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from datetime import date, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from itertools import islice
+from pathlib import PurePath
+from typing import Any, TypeAlias, Union
+from uuid import UUID
+
+import msgspec
+
+from undercroft._core.url import HIDDEN
+from undercroft.logging._escape import without_surrogates
+from undercroft.logging._exceptions import describe
+from undercroft.logging._redact import is_secret, redact_text
+
+Plain: TypeAlias = Union[bool, int, float, str, list["Plain"], dict[str, "Plain"], None]  # noqa: UP007 - recursive
+
+_MAX_TEXT = 8_192
+"""Characters shown of one text; the rest is counted."""
+_MAX_CHARACTERS = 65_536
+"""Characters shown of all texts of one record together, about: each field may have its least share."""
+_LEAST_CHARACTERS = 256
+_MAX_VALUES = 2_000
+_LEAST_VALUES = 16
+_MAX_ITEMS = 200
+_MAX_DEPTH = 10
+_MORE = "…"
+# A URL that begins before the cut must be seen up to its "@", or half a password would stay.
+_URL_ROOM = 4_096
+
+
+class Conversion:
+    """The conversion of one record's values, which share its caps. One for each record, used by one thread."""
+
+    def __init__(self, *, characters: int = _MAX_CHARACTERS, values: int = _MAX_VALUES) -> None:
+        self._characters = self._all_characters = characters
+        self._values = self._all_values = values
+        self._path: set[int] = set()
+
+    @property
+    def used_characters(self) -> int:
+        """How much of the cap on characters is used."""
+        return self._all_characters - self._characters
+
+    @property
+    def used_values(self) -> int:
+        """How much of the cap on values is used."""
+        return self._all_values - self._values
+
+    def value(self, value: object, depth: int = 0) -> Plain:
+        """Return `value` as plain data."""
+        self._values -= 1
+        try:
+            return self._convert(value, depth)
+        except Exception as exc:
+            return f"<unprintable {type(value).__name__}: {type(exc).__name__}>"
+
+    def text(self, text: str, *, keep_end: bool = False) -> str:
+        """Return `text` redacted, valid as UTF-8, and cut to what is left of the caps."""
+        limit = min(_MAX_TEXT, self._characters)
+        raw = str.__str__(text)
+        if keep_end:
+            shown = redact_text(raw[-limit - _URL_ROOM :])[-limit:] if limit else ""
+        else:
+            shown = redact_text(raw[: limit + _URL_ROOM])[:limit]
+        self._characters -= len(shown)
+        shown = without_surrogates(shown)
+        left = len(raw) - limit
+        if left <= 0:
+            return shown
+        note = f"(+{left} characters)"
+        return f"{note}{_MORE}{shown}" if keep_end else f"{shown}{_MORE}{note}"
+
+    def mapping(self, items: Iterable[tuple[object, object]], depth: int = 0) -> dict[str, Plain]:
+        """Return key and value pairs as an object, with the values of secret keys hidden."""
+        plain: dict[str, Plain] = {}
+        for key, item in islice(items, _MAX_ITEMS + 1):
+            if len(plain) == _MAX_ITEMS or self._values <= 0:
+                plain[_MORE] = "more"
+                break
+            name = self._key(key)
+            plain[self.text(name)] = HIDDEN if is_secret(name, item) else self.value(item, depth + 1)
+        return plain
+
+    def fields(self, fields: Mapping[str, object]) -> dict[str, Plain]:
+        """Return a record's fields, each within its share of the caps: a huge one leaves the others theirs."""
+        plain: dict[str, Plain] = {}
+        left = min(len(fields), _MAX_ITEMS)
+        for name, value in islice(fields.items(), left):
+            characters = max(_LEAST_CHARACTERS, self._characters // left)
+            values = max(_LEAST_VALUES, self._values // left)
+            share = Conversion(characters=characters, values=values)
+            plain.update(share.mapping([(name, value)]))
+            self._characters = max(0, self._characters - share.used_characters)
+            self._values = max(0, self._values - share.used_values)
+            left -= 1
+        if len(fields) > _MAX_ITEMS:
+            plain[_MORE] = "more"
+        return plain
+
+    def _convert(self, value: Any, depth: int) -> Plain:
+        if value is None or value is True or value is False:
+            return value
+        if isinstance(value, Enum):
+            return self.value(value.value, depth)
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, int):
+            return self._integer(int.__index__(value))
+        if isinstance(value, float):
+            return _float(float.__float__(value))
+        if isinstance(value, bytes | bytearray | memoryview):
+            return self.text(bytes(value[: _MAX_TEXT + _URL_ROOM]).decode("utf-8", "backslashreplace"))
+        if isinstance(value, date | time):
+            return self.text(value.isoformat())
+        if isinstance(value, Decimal | UUID | PurePath | timedelta):
+            return self.text(str(value))
+        return self._nested(value, depth)
+
+    def _nested(self, value: Any, depth: int) -> Plain:
+        if depth >= _MAX_DEPTH or self._values <= 0:
+            return f"<{type(value).__name__}, not shown: the record is too {'deep' if self._values > 0 else 'large'}>"
+        if id(value) in self._path:
+            return "<cycle>"
+        self._path.add(id(value))
+        try:
+            return self._container(value, depth)
+        finally:
+            self._path.discard(id(value))
+
+    def _container(self, value: Any, depth: int) -> Plain:
+        if isinstance(value, BaseException):
+            return describe(value, self, depth)
+        if isinstance(value, Mapping):
+            return self.mapping(value.items(), depth)
+        parts = _named_parts(value)
+        if parts is not None:
+            return self.mapping(parts, depth)
+        if isinstance(value, list | tuple | AbstractSet | deque):
+            return self._sequence(value, depth)
+        return self.text(repr(value))
+
+    def _sequence(self, items: Iterable[object], depth: int) -> list[Plain]:
+        plain: list[Plain] = []
+        for item in islice(items, _MAX_ITEMS + 1):
+            if len(plain) == _MAX_ITEMS or self._values <= 0:
+                plain.append(_MORE)
+                break
+            plain.append(self._header(item) or self.value(item, depth + 1))
+        return plain
+
+    def _header(self, item: object) -> list[Plain] | None:
+        # Pairs in a sequence are how headers, cookies and form fields are kept: [(b"authorization", b"Bearer …")].
+        if type(item) is not tuple or len(item) != 2 or not isinstance(item[0], str | bytes):
+            return None
+        name = self._key(item[0])
+        return [self.text(name), HIDDEN] if is_secret(name, item[1]) else None
+
+    def _key(self, key: object) -> str:
+        if type(key) is str:
+            return key
+        plain = self.value(key, _MAX_DEPTH - 2)
+        return plain if isinstance(plain, str) else str(plain)
+
+    def _integer(self, value: int) -> Plain:
+        if -(2**63) <= value < 2**64:
+            return value
+        try:
+            return self.text(str(value))
+        except ValueError:  # more digits than the interpreter is willing to write
+            return f"<integer of {value.bit_length()} bits>"
+
+
+def _float(value: float) -> Plain:
+    # JSON has no word for these.
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def _named_parts(value: Any) -> list[tuple[object, object]] | None:
+    """Return the fields of a record-like value; `None` for others, and for those that asked to write themselves."""
+    kind = type(value)
+    if isinstance(value, type):
+        return None
+    if dataclasses.is_dataclass(value):
+        shown = [field.name for field in dataclasses.fields(value) if field.repr]
+        return _parts(value, shown) if kind.__dataclass_params__.repr else None
+    if isinstance(value, msgspec.Struct):
+        return _parts(value, value.__struct_fields__)
+    if hasattr(kind, "__attrs_attrs__"):
+        return _parts(value, [attribute.name for attribute in kind.__attrs_attrs__ if attribute.repr])
+    if hasattr(kind, "__pydantic_fields__"):
+        return _parts(value, [name for name, field in kind.__pydantic_fields__.items() if field.repr])
+    if isinstance(value, tuple) and hasattr(kind, "_fields"):
+        return _parts(value, kind._fields)
+    return None
+
+
+def _parts(value: object, names: Iterable[str]) -> list[tuple[object, object]]:
+    return [(name, getattr(value, name)) for name in names]

@@ -1,0 +1,53 @@
+"""What every test has: asyncio, a home of its own, an environment without undercroft's settings, no threads left."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["tests._services.fixtures"]
+
+_SETTINGS = re.compile(
+    r"UNDERCROFT_.*|(REDIS_URL|RESEND_API_KEY|SMTP_URL|EMAIL_FROM|LOG_LEVEL|LOG_FORMAT)(_FILE)?"
+)  # each can also be given as a file
+_THREADS_END_S = 2.0
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Run `@pytest.mark.anyio` tests on asyncio, the loop that undercroft promises."""
+    return "asyncio"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """An empty directory for what a test's `Infra` keeps."""
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the settings of the shell that runs the tests."""
+    for name in [name for name in os.environ if _SETTINGS.fullmatch(name)]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def no_threads_left() -> Iterator[None]:
+    """Fail a test that leaves one of undercroft's own threads behind: something was not closed."""
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + _THREADS_END_S
+    while (left := _our_threads() - before) and time.monotonic() < deadline:
+        time.sleep(0.02)  # a thread that was told to end may need a moment
+    assert not left, f"threads left running: {', '.join(sorted(thread.name for thread in left))}"
+
+
+def _our_threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name.startswith(("undercroft", "sqlite "))}

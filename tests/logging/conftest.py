@@ -1,0 +1,66 @@
+"""What the tests of logging share: a place for lines to go, and the standard library's logging as it was."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from undercroft.logging import LoggingSetup, setup_logging
+
+
+class Lines(io.StringIO):
+    """A stream that remembers lines."""
+
+    @property
+    def written(self) -> list[str]:
+        """The lines as a reader of the stream would split them, at newlines only."""
+        return self.getvalue().split("\n")[:-1]
+
+    @property
+    def objects(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.written]
+
+
+class Terminal(Lines):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def lines() -> Lines:
+    return Lines()
+
+
+@pytest.fixture
+def terminal() -> Terminal:
+    return Terminal()
+
+
+@pytest.fixture
+def log_as(lines: Lines) -> Iterator[Callable[..., LoggingSetup]]:
+    """Return `setup_logging` onto `lines`; what it set up is closed after the test."""
+    made: list[LoggingSetup] = []
+
+    def set_up(form: str = "json", **options: Any) -> LoggingSetup:
+        made.append(setup_logging(format=form, **{"stream": lines, "level": "debug", **options}))
+        return made[-1]
+
+    yield set_up
+    for setup in reversed(made):
+        setup.close()
+
+
+@pytest.fixture(autouse=True)
+def stdlib_logging_is_left_alone() -> Iterator[None]:
+    """Fail a test that leaves the root logger other than it was."""
+    root = logging.getLogger()
+    before = (root.level, list(root.handlers))
+    yield
+    assert (root.level, list(root.handlers)) == before
