@@ -6,7 +6,6 @@ UndercroftError
 ├── JobArgumentsError     (InvalidDataError)  refused      data does not fit the job's parameters; nothing stored
 ├── QueueUnavailableError                     unavailable  the store did not answer, or did not take the work
 ├── JobTimeoutError       (TimeoutError)      unavailable  a run took longer than the job's timeout
-├── JobLostError                              unavailable  another worker holds the job by now
 ├── JobFailedError                            refused      `result()` of a job that failed for good
 ├── ResultTimeoutError    (TimeoutError)      unavailable  `result()` waited long enough
 └── NotInJobError         (LookupError)       misuse       `current_job()` outside of a job
@@ -64,13 +63,6 @@ class JobFailedError(UndercroftError):
         super().__init__(message)
         self.job_id = job_id
         self.error_type = error_type
-
-
-class JobLostError(UndercroftError):
-    """This run no longer holds its job: its lease ran out and another worker took it. What it reports is not stored."""
-
-    code = "UC1207"
-    kind = Kind.UNAVAILABLE
 
 
 class ResultTimeoutError(UndercroftError, TimeoutError):

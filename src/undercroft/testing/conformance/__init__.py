@@ -1,0 +1,1 @@
+"""Public suites: one per protocol, for whoever writes a backend."""
