@@ -152,6 +152,24 @@ async def test_backoff_function_of_the_definition_is_asked(path: Path, clock: Vi
     assert record.due_at.timestamp() - clock.time() == 60
 
 
+async def test_backoff_function_that_fails_does_not_take_the_worker_down(path: Path, clock: VirtualClock) -> None:
+    async def broken() -> None:
+        raise OSError("x")
+
+    def bad(failures: int, error: Exception) -> float:
+        raise ZeroDivisionError
+
+    job = define_job(name="broken", handler=broken, options={"backoff": bad})
+    async with opened(path, job, clock=clock) as queue:
+        handle = await queue.enqueue(job)
+        await queue.worker().drain()
+        record = await handle.info()
+
+    assert record is not None
+    assert record.failures == 1
+    assert 0 <= record.due_at.timestamp() - clock.time() <= 1
+
+
 async def test_error_that_asks_for_a_later_retry_gets_it(path: Path, clock: VirtualClock) -> None:
     async def limited() -> None:
         raise UndercroftError("slow down", retry_after=500)

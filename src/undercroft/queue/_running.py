@@ -10,19 +10,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import anyio
+
 from undercroft._core.clock import Clock, utc
 from undercroft._core.codec import to_json
 from undercroft._core.context import Correlation, Trace, correlate
 from undercroft._core.durations import format_seconds, to_seconds
 from undercroft._core.errors import InvalidDataError, UndercroftError
 from undercroft.logging import Logger
-from undercroft.queue._backoff import Backoff
+from undercroft.queue._backoff import Backoff, BackoffFunction
 from undercroft.queue._errors import JobTimeoutError, NotInJobError
 from undercroft.queue._job import Job, run_handler
 from undercroft.queue._protocol import ClaimedJob, Completed, Failed
 
+CANCELLED = object()
+"""What `Run.call` returns for a run that was cancelled."""
+
 _ERROR_LIMIT = 2000
-_NOTHING = object()
 _log = Logger(module="undercroft.queue")
 
 
@@ -64,14 +68,52 @@ def current_job() -> JobContext:
         ) from None
 
 
-async def perform(
-    job: Job[..., Any], claimed: ClaimedJob, *, bind: Callable[[], AbstractContextManager[object]], clock: Clock
-) -> Completed | Failed:
-    """Run a claimed job and say what to record.
+class Run:
+    """One run of a claimed job, which may be cancelled while it goes on."""
 
-    Cancellation from outside propagates; the caller gives the job back. Whatever the handler raises by itself, a
+    def __init__(self, claimed: ClaimedJob) -> None:
+        self.claimed = claimed
+        self.is_lost = False
+        """Somebody else has the job by now."""
+        self._is_cancelled = False
+        self._scope: anyio.CancelScope | None = None
+
+    def cancel(self) -> None:
+        """End the run; `perform` returns `None`."""
+        self._is_cancelled = True
+        if self._scope is not None:
+            self._scope.cancel()
+
+    async def call(self, job: Job[..., Any], clock: Clock) -> Any:
+        """Call the handler, within the job's timeout. Returns `CANCELLED` when this run was cancelled."""
+        try:
+            call = job.prepare(self.claimed.data)
+        except InvalidDataError as exc:
+            raise _UnreadableDataError from exc
+        result: Any = CANCELLED
+        # One scope for both ways to end early: entering one costs as much as the rest of a short run.
+        with clock.cancel_after(self.claimed.timeout_s) as self._scope:
+            if not self._is_cancelled:
+                result = await run_handler(job.handler, call)
+        if result is CANCELLED and not self._is_cancelled:
+            limit = format_seconds(self.claimed.timeout_s or 0)
+            raise JobTimeoutError(f"job {job.name!r} took longer than its timeout of {limit}")
+        return result
+
+
+class _UnreadableDataError(Exception):
+    """Stored data does not fit the job (any more); `__cause__` says how. It will not fit next time either."""
+
+
+async def perform(
+    run: Run, job: Job[..., Any], *, bind: Callable[[], AbstractContextManager[object]], clock: Clock
+) -> Completed | Failed | None:
+    """Run a claimed job and say what to record; `None` when `run.cancel()` ended it.
+
+    Cancellation of the caller propagates, and the caller gives the job back. Whatever the handler raises by itself, a
     stray `CancelledError` or `SystemExit` included, is a failed run.
     """
+    claimed = run.claimed
     trace = Trace.parse(claimed.traceparent) if claimed.traceparent else None
     names = Correlation(request_id=claimed.request_id, trace=trace.child() if trace else Trace.new(), job_id=claimed.id)
     with bind(), correlate(names):
@@ -79,33 +121,17 @@ async def perform(
         started = clock.monotonic()
         _log.info("job started", job=claimed.name, attempt=claimed.attempt)
         try:
-            result = await _run(job, claimed, clock)
+            result = await run.call(job, clock)
         except (Exception, SystemExit, asyncio.CancelledError) as exc:
             if isinstance(exc, asyncio.CancelledError) and _is_cancelled_from_outside():
                 raise
             return _failed(job, claimed, exc, clock)
         finally:
             _context.reset(token)
+        if result is CANCELLED:
+            return None
         _log.info("job completed", job=claimed.name, duration_ms=round((clock.monotonic() - started) * 1000, 1))
         return Completed(result=_encoded(claimed, result))
-
-
-class _UnreadableDataError(Exception):
-    """Stored data does not fit the job (any more); `__cause__` says how. It will not fit next time either."""
-
-
-async def _run(job: Job[..., Any], claimed: ClaimedJob, clock: Clock) -> Any:
-    try:
-        call = job.prepare(claimed.data)
-    except InvalidDataError as exc:
-        raise _UnreadableDataError from exc
-    result: Any = _NOTHING
-    with clock.cancel_after(claimed.timeout_s):
-        result = await run_handler(job.handler, call)
-    if result is _NOTHING:
-        limit = format_seconds(claimed.timeout_s or 0)
-        raise JobTimeoutError(f"job {job.name!r} took longer than its timeout of {limit}")
-    return result
 
 
 def _is_cancelled_from_outside() -> bool:
@@ -131,15 +157,20 @@ def _failed(job: Job[..., Any], claimed: ClaimedJob, exc: BaseException, clock: 
 
 
 def _delay_s(job: Job[..., Any], claimed: ClaimedJob, failures: int, exc: BaseException) -> float:
-    policy = claimed.backoff or job.options.backoff
-    if isinstance(policy, Backoff):
-        delay = policy.delay_s(failures)
-    elif isinstance(exc, Exception):
-        delay = to_seconds(policy(failures, exc), name="backoff function's result")
-    else:
-        delay = 1.0
+    delay = _policy_delay_s(claimed.backoff or job.options.backoff, job.name, failures, exc)
     asked = exc.retry_after if isinstance(exc, UndercroftError) else None
     return max(delay, asked or 0.0)
+
+
+def _policy_delay_s(policy: Backoff | BackoffFunction, name: str, failures: int, exc: BaseException) -> float:
+    if isinstance(policy, Backoff):
+        return policy.delay_s(failures)
+    error = exc if isinstance(exc, Exception) else RuntimeError(repr(exc))
+    try:
+        return to_seconds(policy(failures, error), name="the backoff function's result")
+    except Exception as problem:  # the user's function: it must not take the worker down
+        _log.error("backoff function failed, using the default", problem, job=name)
+        return Backoff.exponential().delay_s(failures)
 
 
 def _encoded(claimed: ClaimedJob, result: Any) -> bytes:

@@ -20,7 +20,7 @@ from undercroft.queue._errors import QueueUnavailableError
 from undercroft.queue._job import Job
 from undercroft.queue._options import check_integer
 from undercroft.queue._protocol import Claim, ClaimedJob, Completed, Engine, Failed
-from undercroft.queue._running import perform
+from undercroft.queue._running import Run, perform
 
 MAX_CRASHES = 3
 """A job that took this many workers down is failed as quarantined, so that it cannot take all of them."""
@@ -34,15 +34,6 @@ _CARE_INTERVAL_S = 1.0
 _IDLE_S = 1.0
 _RETRY_S = (0.1, 5.0)
 _log = Logger(module="undercroft.queue")
-
-
-class _Slot:
-    """One job that this worker holds."""
-
-    def __init__(self, claimed: ClaimedJob) -> None:
-        self.claimed = claimed
-        self.scope = anyio.CancelScope()
-        self.is_lost = False
 
 
 class Worker:
@@ -85,7 +76,7 @@ class Worker:
         self._clock = clock or SystemClock()
         self._bind = bind
         # By token too: a run that lost its job may still be ending when the same worker gets the job again.
-        self._slots: dict[tuple[str, int], _Slot] = {}
+        self._slots: dict[tuple[str, int], Run] = {}
         self._has_started = False
         self._is_stopping = False
         self._until_idle = False
@@ -214,17 +205,17 @@ class Worker:
         return claim
 
     def _start(self, claimed: ClaimedJob, slots: anyio.abc.TaskGroup) -> None:
-        slot = self._slots[claimed.id, claimed.token] = _Slot(claimed)
-        slots.start_soon(self._run_slot, slot, name=f"job {claimed.name} {claimed.id}")
+        run = self._slots[claimed.id, claimed.token] = Run(claimed)
+        slots.start_soon(self._run_slot, run, name=f"job {claimed.name} {claimed.id}")
 
-    async def _run_slot(self, slot: _Slot) -> None:
-        claimed = slot.claimed
+    async def _run_slot(self, run: Run) -> None:
+        claimed = run.claimed
         try:
-            with slot.scope:
-                outcome = await perform(self._jobs[claimed.name], claimed, bind=self._bind, clock=self._clock)
-                with anyio.CancelScope(shield=True):  # the work is done: a stop must not forget that
+            outcome = await perform(run, self._jobs[claimed.name], bind=self._bind, clock=self._clock)
+            if outcome is not None:
+                with anyio.CancelScope(shield=True):  # the work is done: a cancelled worker must not forget that
                     await self._record(claimed, outcome)
-            if slot.scope.cancelled_caught and not slot.is_lost:
+            elif not run.is_lost:
                 await self._give_back(claimed)
         except anyio.get_cancelled_exc_class():
             await self._give_back(claimed)
@@ -268,7 +259,7 @@ class Worker:
                 while self._slots:
                     await self._slot_freed.wait()
         for slot in self._slots.values():
-            slot.scope.cancel()
+            slot.cancel()
 
     async def _keep_leases(self) -> None:
         while True:
@@ -283,7 +274,7 @@ class Worker:
             if slot is not None:
                 _log.warning("job was taken over; cancelling this run", job=lost.name, job_id=lost.id)
                 slot.is_lost = True
-                slot.scope.cancel()
+                slot.cancel()
 
     async def _look_after(self) -> None:
         while True:
