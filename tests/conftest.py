@@ -6,7 +6,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ _SETTINGS = re.compile(
     r"UNDERCROFT_.*|(REDIS_URL|RESEND_API_KEY|SMTP_URL|EMAIL_FROM|LOG_LEVEL|LOG_FORMAT)(_FILE)?"
 )  # each can also be given as a file
 _THREADS_END_S = 2.0
+_NOBODY = 65534
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +37,15 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hide the settings of the shell that runs the tests."""
     for name in [name for name in os.environ if _SETTINGS.fullmatch(name)]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def as_nobody() -> Iterator[Callable[[], None]]:
+    """A function that takes root's rights away until the end of the test; without root there are none to take."""
+    is_root = os.geteuid() == 0
+    yield lambda: os.seteuid(_NOBODY) if is_root else None
+    if is_root:
+        os.seteuid(0)
 
 
 @pytest.fixture(autouse=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -141,12 +141,15 @@ async def test_directory_that_cannot_be_made_is_an_error_at_the_start(tmp_path: 
     assert (error.value.code, error.value.kind) == ("UC2022", "unavailable")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-async def test_directory_without_permission_is_an_error_at_the_start(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
+async def test_directory_without_permission_is_an_error_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_nobody: Callable[[], None]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tmp_path.chmod(0o555)
+    as_nobody()
 
     with pytest.raises(InboxError, match="Permission denied"):
-        async with InboxTransport(tmp_path / "box"):
+        async with InboxTransport("box"):
             pass
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -154,9 +154,10 @@ async def test_directory_in_the_place_of_a_file_is_unreadable(email: Email, proj
         await email.load_template("welcome", "de")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-async def test_no_permission_is_unreadable(email: Email, project: Path) -> None:
+async def test_no_permission_is_unreadable(email: Email, project: Path, as_nobody: Callable[[], None]) -> None:
+    project.chmod(0o755)
     (project / "emails" / "welcome.md").chmod(0)
+    as_nobody()
 
     with pytest.raises(TemplateUnreadableError, match="no permission"):
         await email.load_template("welcome")
