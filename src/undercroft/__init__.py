@@ -16,15 +16,34 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from undercroft._core.errors import UndercroftError
+    from undercroft._core.errors import (
+        ConfigError,
+        InvalidDataError,
+        InvalidSettingsError,
+        MissingExtraError,
+        NotBoundError,
+        NotOpenError,
+        UndercroftError,
+    )
     from undercroft.app import Infra, current
 
-__all__ = ["Infra", "UndercroftError", "__version__", "current"]
+__all__ = [
+    "ConfigError",
+    "Infra",
+    "InvalidDataError",
+    "InvalidSettingsError",
+    "MissingExtraError",
+    "NotBoundError",
+    "NotOpenError",
+    "UndercroftError",
+    "__version__",
+    "current",
+]
 
 __version__ = "0.1.0"
 
 # Loaded on first use: `import undercroft` costs nothing, and a program that only logs never loads the queue.
-_LAZY = {"Infra": "undercroft.app", "UndercroftError": "undercroft._core.errors", "current": "undercroft.app"}
+_LAZY = dict.fromkeys(__all__, "undercroft._core.errors") | {"Infra": "undercroft.app", "current": "undercroft.app"}
 
 
 def __getattr__(name: str) -> object:

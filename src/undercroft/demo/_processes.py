@@ -13,15 +13,16 @@ from typing import Self
 import anyio
 import anyio.to_thread
 
-from undercroft._core.errors import ConfigError, Kind, UndercroftError
+from undercroft._core.errors import Kind, UndercroftError
 
 _STOP_S = 15.0
 
 
-class PortTakenError(ConfigError):
+class PortTakenError(UndercroftError):
     """Somebody listens on the port already."""
 
     code = "UC3201"
+    kind = Kind.UNAVAILABLE
 
 
 class DemoFailedError(UndercroftError):

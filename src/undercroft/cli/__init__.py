@@ -1,0 +1,38 @@
+"""The command `undercroft`, also as `python -m undercroft`.
+
+    undercroft version                      what is installed here
+    undercroft config show shop.app         every setting, where it came from, and what was built of it
+    undercroft check shop.app               what is unsafe, missing or unreachable
+    undercroft dev shop.app:app             application and worker in one process, restarted when a file changes
+    undercroft worker shop.app              run jobs until SIGTERM
+    undercroft explain UC1203               what an error means and where it comes from
+    undercroft demo                         the demo shop
+
+Each command answers `--help`. Exit codes are in `undercroft --help` and in docs/cli.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; the arguments are `sys.argv[1:]` when `None`.
+
+    Prints errors to stderr and does not raise, whatever goes wrong.
+    """
+    from undercroft._core.errors import MissingExtraError
+    from undercroft._core.extras import require_module
+    from undercroft.cli._exit_codes import exit_code_of
+    from undercroft.cli._report import print_error
+
+    try:
+        require_module("click", extra="cli", needed_for="the command line")
+    except MissingExtraError as error:
+        print_error(error)
+        return exit_code_of(error)
+    from undercroft.cli._group import run
+
+    return run(arguments)
