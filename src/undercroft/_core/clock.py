@@ -82,6 +82,9 @@ class VirtualClock:
         with anyio.CancelScope() as scope:
             if seconds is None:
                 yield scope
+            elif seconds <= 0:  # as the host's clock does: it is time already, without any advance
+                scope.cancel()
+                yield scope
             else:
                 with self._timer(seconds, scope.cancel):
                     yield scope

@@ -5,15 +5,25 @@ from __future__ import annotations
 import math
 import re
 from datetime import timedelta
+from decimal import Decimal
 
 from undercroft._core.errors import ConfigError
 
 Duration = float | int | timedelta | str
 """Seconds as a number, a `timedelta`, or text such as `"500ms"`, `"30s"`, `"5m"`, `"1h30m"`, `"24h"`, `"2w"`."""
 
-_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_TERM = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
-_TEXT = re.compile(rf"(?:{_TERM.pattern})+")
+# Decimals, because 35 * 0.001 is not 0.035.
+_UNIT_SECONDS = {
+    "ms": Decimal("0.001"),
+    "s": Decimal(1),
+    "m": Decimal(60),
+    "h": Decimal(3600),
+    "d": Decimal(86400),
+    "w": Decimal(604800),
+}
+_NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
+_TERM = re.compile(rf"{_NUMBER} *(ms|[smhdw])")
+_TEXT = re.compile(rf"(?: *{_TERM.pattern})+")
 
 
 class DurationError(ConfigError):
@@ -39,14 +49,17 @@ def to_seconds(value: Duration, *, name: str = "duration") -> float:
     elif isinstance(value, bool) or not isinstance(value, int | float):
         raise _error(name, value)
     else:
-        seconds = float(value)
+        seconds = _as_float(value, name)
     if not math.isfinite(seconds) or seconds < 0:
         raise _error(name, value)
     return seconds
 
 
 def format_seconds(seconds: float) -> str:
-    """Write seconds the way `to_seconds` reads them: `format_seconds(5400)` is `"1h30m"`."""
+    """Write seconds the way `to_seconds` reads them: `format_seconds(5400)` is `"1h30m"`.
+
+    Rounded for people: to a millisecond below one second, six digits below one minute, a second above.
+    """
     if seconds < 1:
         return f"{seconds * 1000:.0f}ms"
     if seconds < 60:
@@ -60,12 +73,19 @@ def format_seconds(seconds: float) -> str:
 
 
 def _parse(text: str, name: str) -> float:
-    compact = text.strip().lower().replace(" ", "")
-    if re.fullmatch(r"\d+(\.\d+)?", compact):
-        return float(compact)
-    if not _TEXT.fullmatch(compact):
+    plain = text.strip().lower()
+    if re.fullmatch(_NUMBER, plain):
+        return float(plain)
+    if not _TEXT.fullmatch(plain):
         raise _error(name, text)
-    return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in _TERM.findall(compact))
+    return float(sum(Decimal(number) * _UNIT_SECONDS[unit] for number, unit in _TERM.findall(plain)))
+
+
+def _as_float(value: float, name: str) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise _error(name, math.inf) from None  # Python may refuse to write out an int this long
 
 
 def _error(name: str, value: object) -> DurationError:

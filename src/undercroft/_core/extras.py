@@ -21,8 +21,14 @@ def require_module(name: str, *, extra: str, needed_for: str) -> Any:
     except ModuleNotFoundError as exc:
         if exc.name is None or not f"{name}.".startswith(f"{exc.name}."):
             raise  # the package is there, and something it needs is not
+        package = name.partition(".")[0]
+        if exc.name != package:
+            raise MissingExtraError(
+                f"{needed_for} needs {name!r}, which the installed version of {package!r} does not have",
+                hint=f"pip install --upgrade 'undercroft[{extra}]'",
+            ) from exc
         raise MissingExtraError(
-            f"{needed_for} needs the package {name.partition('.')[0]!r}, which is not installed",
+            f"{needed_for} needs the package {package!r}, which is not installed",
             hint=f"pip install 'undercroft[{extra}]'",
         ) from exc
 

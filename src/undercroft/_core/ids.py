@@ -26,13 +26,16 @@ class IdSource:
         self._clock = clock or SystemClock()
         self._random_bytes = random_bytes
         self._lock = threading.Lock()
-        self._last = 0
+        self._pid = os.getpid()
+        self._last = -1  # before every id, the epoch's first millisecond included
 
     def __call__(self) -> str:
         """Return a new id, larger than every id this source returned before, even when the clock steps back."""
         milliseconds = int(self._clock.time() * 1000)
         fresh = (milliseconds << _RANDOM_BITS) | int.from_bytes(self._random_bytes(_RANDOM_BITS // 8))
         with self._lock:
+            if self._pid != os.getpid():  # forked: counting on from the parent's last would meet its next
+                self._pid, self._last = os.getpid(), -1
             same_millisecond = self._last >> _RANDOM_BITS >= milliseconds
             self._last = self._last + 1 if same_millisecond else fresh
             value = self._last

@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 
 import anyio
 
-from undercroft._core.errors import CloseTimeoutError, NotOpenError
+from undercroft._core.errors import CloseTimeoutError, NotOpenError, UndercroftError
 
 Part = tuple[str, AbstractAsyncContextManager[object]]
 """A part's name, for errors, and the part."""
@@ -36,6 +36,9 @@ class Lifecycle:
         """Open every part in order. When one fails, the ones before it are closed and its error is raised.
 
         Cancellation: safe; what was opened is closed before it propagates.
+
+        Raises:
+            NotOpenError: It was opened before, or is closed by another task meanwhile.
         """
         if self._keeper is not None:
             raise NotOpenError("already opened once", hint="make a new Infra, or open it in one place only")
@@ -44,6 +47,7 @@ class Lifecycle:
         try:
             await asyncio.shield(is_open)
         except asyncio.CancelledError:
+            self._closing.set()  # and not only cancelled: a part that opens right now may swallow that
             self._keeper.cancel()
             await _wait_shielded(self._keeper)
             raise
@@ -51,8 +55,9 @@ class Lifecycle:
     async def close(self) -> None:
         """Close every part in reverse order.
 
-        Each part may use what is left of the deadline, less a last chance kept for those after it. Cancelling the
-        caller does not interrupt the closing: it is finished first, then the cancellation propagates.
+        Each part may use what is left of the deadline, less a last chance kept for those after it; then it is
+        cancelled, and waited for: a part that ignores its cancellation is not abandoned. Cancelling the caller does
+        not interrupt the closing: it is finished first, then the cancellation propagates.
 
         Raises:
             ExceptionGroup: Of what the parts raised, a `CloseTimeoutError` for each that ran out of time. Every part
@@ -62,15 +67,18 @@ class Lifecycle:
             return
         self._closing.set()
         cancelled = await _wait_shielded(self._keeper)
+        error = None if self._keeper.cancelled() else self._keeper.exception()
         if cancelled is not None:
-            raise cancelled
-        self._keeper.result()
+            raise cancelled from error
+        if error is not None:
+            raise error
 
     def hurry(self) -> None:
         """Cut the closing short: what is closing now, and each part after it, gets a last chance only."""
         self._deadline = 0.0
-        if self._step is not None:
-            self._step.reschedule(asyncio.get_running_loop().time() + _LAST_CHANCE_S)
+        if self._step is not None and not self._step.expired():
+            last = asyncio.get_running_loop().time() + _LAST_CHANCE_S
+            self._step.reschedule(min(last, self._step.when() or last))  # a second hurry must not prolong it
 
     async def _keep(self, is_open: asyncio.Future[None]) -> None:
         opened: list[Part] = []
@@ -78,6 +86,7 @@ class Lifecycle:
             for name, part in self._parts:
                 await part.__aenter__()
                 opened.append((name, part))
+                self._require_still_wanted()
         except BaseException as exc:
             for error in await self._close(opened):
                 exc.add_note(f"while closing after this failure: {error!r}")
@@ -87,12 +96,19 @@ class Lifecycle:
             is_open.set_exception(exc)
             return
         is_open.set_result(None)
+        cancelled: asyncio.CancelledError | None = None
         try:
             await self._closing.wait()
-        finally:  # also when the loop itself is being torn down
-            errors = await self._close(opened)
-        if errors:
-            raise ExceptionGroup("closing failed", errors)
+        except asyncio.CancelledError as exc:  # the loop is torn down, or a part's own task group broke
+            cancelled = exc
+        if errors := await self._close(opened):
+            raise ExceptionGroup("closing failed", errors) from cancelled
+        if cancelled is not None:
+            raise cancelled
+
+    def _require_still_wanted(self) -> None:
+        if self._closing.is_set():
+            raise NotOpenError("closed while it was opening", hint="await open() before close()")
 
     async def _close(self, opened: list[Part]) -> list[Exception]:
         loop = asyncio.get_running_loop()
@@ -103,14 +119,27 @@ class Lifecycle:
             kept_for_others = _LAST_CHANCE_S * len(opened)
             budget = max(_LAST_CHANCE_S, self._deadline - loop.time() - kept_for_others)
             self._step = step = asyncio.timeout(budget)
+            started = loop.time()
             try:
                 async with step:
                     await part.__aexit__(None, None, None)
-            except Exception as exc:
-                late = CloseTimeoutError(f"{name} did not close within {budget:.1f}s") if step.expired() else None
-                errors.append(late or exc)
+            except (Exception, asyncio.CancelledError) as exc:
+                errors.append(_closing_error(name, exc, loop.time() - started if step.expired() else None))
             self._step = None
         return errors
+
+
+def _closing_error(name: str, exc: BaseException, late_after: float | None) -> Exception:
+    if late_after is not None:
+        error: UndercroftError = CloseTimeoutError(f"{name} did not close within {late_after:.1f}s")
+    elif isinstance(exc, Exception):
+        return exc
+    else:  # a task it awaited was cancelled, or this one was; the parts after it must be closed all the same
+        error = UndercroftError(
+            f"{name} was cancelled while it closed", hint="catch the CancelledError of its own tasks"
+        )
+    error.__cause__ = exc
+    return error
 
 
 async def _wait_shielded(task: asyncio.Task[None]) -> asyncio.CancelledError | None:

@@ -1,7 +1,7 @@
 """One SQLite file, one owned thread, group commit.
 
-SQLite lets one writer in at a time, so a process gains nothing from several connections: here one thread owns the
-connection, takes all the work that waits, runs it in a single `BEGIN IMMEDIATE` transaction, and answers everybody
+SQLite lets one writer in at a time, so a process gains nothing from several connections: here one thread opens and owns
+the connection, takes all the work that waits, runs it in a single `BEGIN IMMEDIATE` transaction, and answers everybody
 after the one commit. With `synchronous=FULL` a commit costs an fsync; ten callers share it.
 
 `BEGIN IMMEDIATE`, always: a transaction that starts as a reader and upgrades fails at once on a stale snapshot, and the
@@ -16,32 +16,39 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Literal, Self, TypeVar, cast
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar, cast
 
 import anyio
 import msgspec
 
-from undercroft._core.errors import ConfigError, Kind, NotOpenError, UndercroftError
+from undercroft._core.errors import CloseTimeoutError, NotOpenError
+from undercroft._core.sqlite_errors import (
+    StoreNotWritableError,
+    StoreUnavailableError,
+    StoreVersionError,
+    is_about_the_file,
+    primary_code,
+    translated,
+)
+from undercroft._core.sqlite_place import file_system_of, require_local_writable
+
+__all__ = [
+    "SqliteOptions",
+    "SqliteStore",
+    "StoreNotWritableError",
+    "StoreUnavailableError",
+    "StoreVersionError",
+    "file_system_of",
+]
 
 T = TypeVar("T")
 _MAX_BATCH = 500
-_NETWORK_FILE_SYSTEMS = {
-    "nfs",
-    "nfs4",
-    "cifs",
-    "smb3",
-    "smbfs",
-    "afs",
-    "ceph",
-    "glusterfs",
-    "lustre",
-    "9p",
-    "fuse.sshfs",
-}
-_MOUNTS = Path("/proc/self/mounts")
+_LAST_BATCH_S = 10.0
+"""What a closing store gets for its last work, beyond the wait for another process's lock."""
 
 
 class SqliteOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,30 +56,10 @@ class SqliteOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     synchronous: Literal["full", "normal"] = "full"
     """`full` survives a power cut; `normal` is faster and may lose the last commits then (never on a mere crash)."""
-    poll_s: float = 0.02
-    """How often another process's commits are looked for, seconds."""
-    busy_timeout_s: float = 5.0
-    """How long a write waits for another process's write, seconds."""
-
-
-class StoreUnavailableError(UndercroftError):
-    """The SQLite file did not take the work: disk full, read-only, locked too long, damaged. Nothing was written."""
-
-    code = "UC0401"
-    kind = Kind.UNAVAILABLE
-    http_status = 503
-
-
-class StoreNotWritableError(ConfigError):
-    """The directory or file cannot be written, or is on a file system that SQLite's locks do not work on."""
-
-    code = "UC0402"
-
-
-class StoreVersionError(ConfigError):
-    """The file was written by a newer version of undercroft."""
-
-    code = "UC0403"
+    poll_s: Annotated[float, msgspec.Meta(ge=0.001, le=60)] = 0.02
+    """How often another process's commits are looked for, seconds, from 0.001 to 60."""
+    busy_timeout_s: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 5.0
+    """How long a write waits for another process's write, seconds, up to an hour."""
 
 
 @dataclass(slots=True)
@@ -88,10 +75,13 @@ class _Work(Generic[T]):
 class SqliteStore:
     """A SQLite file, opened by `async with`, used through `write` and `read` from one event loop.
 
+    Opening raises `StoreNotWritableError`, `StoreVersionError` or `StoreUnavailableError`. Closing finishes the work
+    that was accepted. The thread also ends when its event loop was closed without that.
+
     Args:
         path: The database file; its directory is made when it is missing.
-        migrations: SQL scripts; number n brings the file from version n to n+1. Applied at open, safe when several
-            processes open together.
+        migrations: SQL scripts; number n brings the file from version n to n+1. Applied at open, all of them or none,
+            safe when several processes open together.
         on_change: Called in the event loop after a commit that is news: one of this process that said so, or, at most
             `poll_s` later, any of another process.
     """
@@ -111,20 +101,30 @@ class SqliteStore:
         self._waiting: queue.SimpleQueue[_Work[Any] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._has_ended: asyncio.Future[None] | None = None
         self._pid = 0
 
     async def __aenter__(self) -> Self:
         self._loop, self._pid = asyncio.get_running_loop(), os.getpid()
-        connection = await anyio.to_thread.run_sync(self._connect)
-        self._thread = threading.Thread(target=self._serve, args=(connection,), name=f"sqlite {self.path.name}")
-        self._thread.start()
+        self._waiting = queue.SimpleQueue()
+        is_open: asyncio.Future[None] = self._loop.create_future()
+        self._has_ended = has_ended = self._loop.create_future()
+        thread = threading.Thread(target=self._live, args=(is_open, has_ended), name=f"sqlite {self.path.name}")
+        thread.start()
+        try:
+            await is_open
+        except asyncio.CancelledError:
+            await self._end(thread)  # whatever it has opened by then
+            raise
+        self._thread = thread
         return self
 
     async def __aexit__(self, *_: object) -> None:
         thread, self._thread = self._thread, None
-        if thread is not None:
-            self._waiting.put(None)
-            await anyio.to_thread.run_sync(thread.join)
+        if thread is None or os.getpid() != self._pid:
+            return
+        if not await self._end(thread):
+            raise CloseTimeoutError(f"the store {self.path.name} is still writing; it closes when that is done")
 
     async def write(self, run: Callable[[sqlite3.Connection], T], *, is_news: bool = False) -> T:
         """Run `run` inside a transaction, shared with whatever else is waiting, and return after its commit.
@@ -134,12 +134,14 @@ class SqliteStore:
         Cancellation: the caller stops waiting, the work may still be done.
 
         Raises:
-            StoreUnavailableError: The file did not take it; nothing was written.
+            StoreUnavailableError: SQLite did not take it; nothing was written. With a broken constraint or a wrong
+                statement that is so for this `run` alone, with a full disk for all that shared the transaction.
+            NotOpenError: The store is not open in this process.
         """
         return await self._submit(run, is_write=True, is_news=is_news)
 
     async def read(self, run: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `run`, which only reads, and return what it returns."""
+        """Run `run`, which only reads, and return what it returns. Raises as `write` does."""
         return await self._submit(run, is_write=False, is_news=False)
 
     async def _submit(self, run: Callable[[sqlite3.Connection], T], *, is_write: bool, is_news: bool) -> T:
@@ -154,62 +156,94 @@ class SqliteStore:
         self._waiting.put(work)
         return await work.future
 
+    async def _end(self, thread: threading.Thread) -> bool:
+        """Tell the thread to end, wait for what it is doing, and say whether it did end."""
+        self._waiting.put(None)
+        ended = cast("asyncio.Future[None]", self._has_ended)
+        # Not by joining in one of anyio's threads: all of those may be taken by what hangs.
+        with anyio.move_on_after(self._options.busy_timeout_s + _LAST_BATCH_S, shield=True):
+            await asyncio.shield(ended)
+            thread.join()
+        return ended.done()
+
+    def _live(self, is_open: asyncio.Future[None], has_ended: asyncio.Future[None]) -> None:
+        try:
+            connection = self._connect()
+        except BaseException as exc:  # whoever opens it is told
+            self._call_soon(_settle, is_open, None, exc)
+        else:
+            self._call_soon(_settle, is_open, None, None)
+            try:
+                self._serve(connection)
+            finally:
+                connection.close()
+        finally:
+            self._call_soon(_settle, has_ended, None, None)
+
     def _connect(self) -> sqlite3.Connection:
-        _require_local_writable(self.path)
+        require_local_writable(self.path)
         with translated(self.path):
             connection = sqlite3.connect(
-                self.path,
-                timeout=self._options.busy_timeout_s,
-                isolation_level=None,
-                check_same_thread=False,
-                cached_statements=256,
+                self.path, timeout=self._options.busy_timeout_s, isolation_level=None, cached_statements=256
             )
             try:
-                connection.execute("PRAGMA journal_mode = WAL")
+                self._use_wal(connection)
                 connection.execute(f"PRAGMA synchronous = {self._options.synchronous}")
-                self._migrate(connection)
+                if self._version(connection) < len(self._migrations):
+                    self._migrate(connection)
             except BaseException:
                 connection.close()
                 raise
             return connection
 
-    def _migrate(self, connection: sqlite3.Connection) -> None:
-        connection.execute("BEGIN IMMEDIATE")  # before reading the version: another process may be migrating
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
+    def _use_wal(self, connection: sqlite3.Connection) -> None:
+        # The busy timeout does not apply here, while another process does the same or recovers the file.
+        mode = self._patiently(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone()[0])
+        if mode != "wal":
+            raise StoreNotWritableError(
+                f"SQLite cannot use WAL for {self.path}, only {mode!r}", hint="use a file on a local disk"
+            )
+
+    def _version(self, connection: sqlite3.Connection) -> int:
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         if version > len(self._migrations):
-            connection.execute("ROLLBACK")
             raise StoreVersionError(
                 f"{self.path.name} has version {version}, this undercroft knows up to {len(self._migrations)}",
                 hint="upgrade undercroft, or point it at another file",
             )
-        for script in self._migrations[version:]:
-            for statement in script.split(";\n"):
+        return version
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")  # before reading the version again: another process may be migrating
+        for script in self._migrations[self._version(connection) :]:
+            for statement in _statements(script):
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {len(self._migrations)}")
         connection.execute("COMMIT")
 
     def _serve(self, connection: sqlite3.Connection) -> None:
-        seen = _data_version(connection)
-        while True:
-            try:
-                first = self._waiting.get(timeout=self._options.poll_s)
-            except queue.Empty:
-                now = _data_version(connection)
-                if now != seen:
-                    seen = now
-                    self._call_soon(self._on_change)
-                continue
-            batch, is_last = self._take(first)
-            self._run(connection, batch)
+        loop = cast("asyncio.AbstractEventLoop", self._loop)
+        seen, look_at = _data_version(connection), time.monotonic()
+        while not loop.is_closed():
+            batch, is_last = self._take(timeout=look_at - time.monotonic())
             if batch:
+                self._run(connection, batch)
                 self._call_soon(self._answer, batch)
             if is_last:
-                connection.close()
                 return
+            if time.monotonic() >= look_at:  # also under constant work, which never lets the wait time out
+                look_at = time.monotonic() + self._options.poll_s
+                seen, before = _data_version(connection, otherwise=seen), seen
+                if seen != before:
+                    self._call_soon(self._on_change)
 
-    def _take(self, first: _Work[Any] | None) -> tuple[list[_Work[Any]], bool]:
+    def _take(self, *, timeout: float) -> tuple[list[_Work[Any]], bool]:
+        """Return all the work that waits, at least one piece unless time is up, and whether it was the last."""
         batch: list[_Work[Any]] = []
-        work = first
+        try:
+            work = self._waiting.get(timeout=max(0, timeout))
+        except queue.Empty:
+            return batch, False
         while work is not None:
             batch.append(work)
             if len(batch) == _MAX_BATCH:
@@ -225,31 +259,56 @@ class SqliteStore:
             with translated(self.path):
                 if not any(work.is_write for work in batch):
                     for work in batch:
-                        _attempt(connection, work)
+                        self._attempt(connection, work)
                     return
                 self._begin(connection)
                 for work in batch:
-                    _attempt_undoable(connection, work)
+                    self._attempt_undoable(connection, work)
                 connection.execute("COMMIT")
         except Exception as exc:  # the thread must survive; every caller of this batch is told
-            if connection.in_transaction:
+            with suppress(sqlite3.Error):  # SQLite has rolled back already after some errors
                 connection.execute("ROLLBACK")
             for work in batch:
-                work.error = exc
+                work.error = _copy(exc)
+
+    def _attempt(self, connection: sqlite3.Connection, work: _Work[Any]) -> None:
+        try:
+            with translated(self.path):
+                result = work.run(connection)
+                # A cursor must die in this thread: freed in another one, it resets a cached statement in use here.
+                work.result = None if isinstance(result, sqlite3.Cursor) else result
+        except BaseException as exc:  # a SystemExit too belongs to who asked, and not to the thread
+            if is_about_the_file(exc):
+                raise
+            work.error = exc
+
+    def _attempt_undoable(self, connection: sqlite3.Connection, work: _Work[Any]) -> None:
+        if not work.is_write:
+            self._attempt(connection, work)
+            return
+        connection.execute("SAVEPOINT work")
+        self._attempt(connection, work)
+        if work.error is not None:
+            connection.execute("ROLLBACK TO work")
+        connection.execute("RELEASE work")
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         # SQLite's own busy handler sleeps up to 100 ms between tries and may starve; ours retries every millisecond.
-        deadline = time.monotonic() + self._options.busy_timeout_s
         connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            self._patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {int(self._options.busy_timeout_s * 1000)}")
+
+    def _patiently(self, run: Callable[[], T]) -> T:
+        deadline = time.monotonic() + self._options.busy_timeout_s
         while True:
             try:
-                connection.execute("BEGIN IMMEDIATE")
+                return run()
             except sqlite3.OperationalError as exc:
-                if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                if primary_code(exc) != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
                     raise
                 time.sleep(0.001)
-            else:
-                return
 
     def _call_soon(self, function: Callable[..., None], *args: object) -> None:
         loop = cast("asyncio.AbstractEventLoop", self._loop)
@@ -261,101 +320,47 @@ class SqliteStore:
 
     def _answer(self, batch: list[_Work[Any]]) -> None:
         for work in batch:
-            if work.future.done():
-                continue  # its caller was cancelled
-            if work.error is not None:
-                work.future.set_exception(work.error)
-            else:
-                work.future.set_result(work.result)
+            _settle(work.future, work.result, work.error)
         if any(work.is_news and work.error is None for work in batch):
             self._on_change()
 
 
-class translated:  # noqa: N801 - reads as a statement
-    """Turn sqlite3's errors into `StoreUnavailableError`, naming the file and what SQLite said."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _: object, exc: BaseException | None, __: object) -> None:
-        if isinstance(exc, sqlite3.Error):
-            name = getattr(exc, "sqlite_errorname", type(exc).__name__)
-            raise StoreUnavailableError(
-                f"the store {self._path} did not take the work: {exc} ({name})", hint=_HINTS.get(name[:11])
-            ) from exc
+def _settle(future: asyncio.Future[Any], result: object, error: BaseException | None) -> None:
+    if future.done():
+        return  # its caller was cancelled
+    if isinstance(error, StopIteration):  # a future cannot carry it
+        wrapped = RuntimeError("the work raised StopIteration")
+        wrapped.__cause__ = error
+        error = wrapped
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
 
 
-_HINTS = {
-    "SQLITE_FULL": "free space on its disk; it goes on by itself when there is some",
-    "SQLITE_READ": "make the file and its directory writable for this user",
-    "SQLITE_BUSY": "another process holds a long write; look for a script with an open transaction",
-    "SQLITE_IOER": "look at the disk and at the kernel's log",
-    "SQLITE_CORR": "the file is damaged; restore it from a backup",
-    "SQLITE_NOTA": "the file is not a SQLite database; point the URL at another one",
-}
+def _copy(exc: Exception) -> Exception:
+    """Return an error of its own for each waiter: tracebacks and notes are added while it is raised."""
+    if not isinstance(exc, StoreUnavailableError):
+        return exc
+    copy = StoreUnavailableError(exc.message, hint=exc.hint)
+    copy.__cause__ = exc.__cause__
+    return copy
 
 
-def _attempt(connection: sqlite3.Connection, work: _Work[Any]) -> None:
+def _data_version(connection: sqlite3.Connection, *, otherwise: int = -1) -> int:
     try:
-        work.result = work.run(connection)
+        return int(connection.execute("PRAGMA data_version").fetchone()[0])
     except sqlite3.Error:
-        raise
-    except Exception as exc:
-        work.error = exc
+        return otherwise  # the next piece of work meets the same trouble, and has somebody to tell
 
 
-def _attempt_undoable(connection: sqlite3.Connection, work: _Work[Any]) -> None:
-    if not work.is_write:
-        _attempt(connection, work)
-        return
-    connection.execute("SAVEPOINT work")
-    _attempt(connection, work)
-    if work.error is not None:
-        connection.execute("ROLLBACK TO work")
-    connection.execute("RELEASE work")
-
-
-def _data_version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA data_version").fetchone()[0])
-
-
-def _require_local_writable(path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise StoreNotWritableError(
-            f"the directory {path.parent} cannot be made: {exc.strerror}", hint="choose another path, or fix its rights"
-        ) from exc
-    target = path if path.exists() else path.parent
-    if not os.access(target, os.W_OK) or not os.access(path.parent, os.W_OK):
-        raise StoreNotWritableError(
-            f"{target} is not writable for this user", hint="choose another path, or fix its rights"
-        )
-    file_system = file_system_of(path.parent)
-    if file_system in _NETWORK_FILE_SYSTEMS:
-        raise StoreNotWritableError(
-            f"{path} is on a network file system ({file_system}), where SQLite's locks and WAL do not work",
-            hint="use a local disk, or a server's URL such as redis://",
-        )
-
-
-def file_system_of(path: Path, mounts: str | None = None) -> str | None:
-    """Return the type of the file system that holds `path`, where the platform tells (`/proc/self/mounts`)."""
-    if mounts is None:
-        try:
-            mounts = _MOUNTS.read_text()
-        except OSError:
-            return None
-    best, found = -1, None
-    resolved = path.resolve()
-    for line in mounts.splitlines():
-        fields = line.split(" ")
-        if len(fields) < 3:
-            continue
-        point = Path(fields[1].replace("\\040", " "))
-        if resolved.is_relative_to(point) and len(point.parts) >= best:
-            best, found = len(point.parts), fields[2]
-    return found
+def _statements(script: str) -> Iterator[str]:
+    """Split at the semicolons that end a statement, not at those in a trigger's body or in text."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    if statement.strip():
+        yield statement

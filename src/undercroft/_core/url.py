@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import msgspec
 
@@ -21,7 +21,10 @@ from undercroft._core.errors import ConfigError, near_names
 
 HIDDEN = "***"
 _SCHEME = re.compile(r"[a-z][a-z0-9.-]*(\+[a-z0-9.-]+)*")
-_SECRET_NAME = re.compile(r"pass|secret|token|key|credential|signature", re.IGNORECASE)
+# An IPv6 address in brackets, perhaps with a zone, or a name; then perhaps a port.
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%[^\]\s]+)?\]|[^\[\]:\s]*)(?::(.*))?")
+_SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|credential|signature|^sig$", re.IGNORECASE)
+_ENCODE = "percent-encode the characters @ : / ? # [ ] in a user, password or path: # is %23, / is %2F"
 O = TypeVar("O", bound=msgspec.Struct)  # noqa: E741 - read as Options
 
 
@@ -54,7 +57,7 @@ class Url:
             what: The setting the text came from; named in errors, which never quote the text itself.
 
         Raises:
-            UrlError: No scheme, a bad port, or an option given twice.
+            UrlError: No scheme, a bad host or port, a `#`, text that is not UTF-8, or an option given twice.
         """
         scheme, separator, rest = text.strip().partition("://")
         if not separator or not _SCHEME.fullmatch(scheme.lower()):
@@ -62,19 +65,22 @@ class Url:
                 f"{what} is not a URL: it has no 'scheme://'",
                 hint="write scheme://[user[:password]@]host[:port]/path[?option=value], for example sqlite:///var/jobs.db",
             )
-        # A made-up scheme: urlsplit treats known and unknown ones differently, and we want one behaviour.
-        parts = urlsplit(f"x://{rest}")
-        user, _, address = parts.netloc.rpartition("@")
+        if "#" in rest:
+            raise UrlError(f"{what} has a '#', which means nothing here", hint=_ENCODE)
+        # Not urlsplit: it drops tabs, treats schemes differently, and quotes the password in some of its errors.
+        rest, _, query = rest.partition("?")
+        authority, slash, path = rest.partition("/")
+        user, _, address = authority.rpartition("@")
         name, colon, password = user.partition(":")
         host, port = _split_port(address, what)
         return cls(
             scheme=scheme.lower(),
-            user=unquote(name) or None,
-            password=unquote(password) if colon else None,
+            user=_decode(name, what) or None,
+            password=_decode(password, what) if colon else None,
             host=host,
             port=port,
-            path=unquote(parts.path),
-            options=_parse_options(parts.query, what),
+            path=_decode(slash + path, what),
+            options=_parse_options(query, what),
         )
 
     @property
@@ -138,22 +144,35 @@ class Url:
 def _split_port(address: str, what: str) -> tuple[str, int | None]:
     if "," in address:  # several hosts: the backend splits them, each with its own port
         return address, None
-    host, port = address, ""
-    if address.startswith("["):  # an IPv6 address
-        host, _, tail = address.partition("]")
-        host, port = f"{host}]", tail.removeprefix(":")
-    elif ":" in address:
-        host, _, port = address.rpartition(":")
+    match = _ADDRESS.fullmatch(address)
+    if match is None:
+        raise UrlError(
+            f"{what}: what stands between :// and the next / is not host or host:port",
+            hint=f"an IPv6 address needs brackets: [::1]:6379; {_ENCODE}",
+        )
+    host, port = match.groups()
     if not port:
         return host, None
-    if not port.isdecimal() or not 0 < int(port) < 65536:
-        raise UrlError(f"{what}: port {port!r} is not a number from 1 to 65535")
+    # The text is not quoted: behind an unencoded character it is a piece of the password.
+    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
+        raise UrlError(f"{what}: the port is not a number from 1 to 65535, behind a host", hint=_ENCODE)
     return host, int(port)
+
+
+def _decode(text: str, what: str) -> str:
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise UrlError(f"{what}: a percent-encoded part is not UTF-8", hint="encode it as UTF-8: é is %C3%A9") from None
 
 
 def _parse_options(query: str, what: str) -> dict[str, str]:
     options: dict[str, str] = {}
-    for key, value in parse_qsl(query, keep_blank_values=True):
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        raise UrlError(f"{what}: an option is not UTF-8", hint="encode it as UTF-8: é is %C3%A9") from None
+    for key, value in pairs:
         if key in options:
             raise UrlError(f"{what}: option {key!r} is given twice", hint="keep one of the two")
         options[key] = value
