@@ -1,0 +1,32 @@
+"""The arguments of an `Infra` as one type, for what passes them on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TypedDict
+
+from undercroft._core.clock import Clock
+from undercroft._core.durations import Duration
+from undercroft.app._jobs import JobSource
+from undercroft.email import Transport
+from undercroft.health import HealthCheck
+from undercroft.queue import Engine
+
+
+class InfraArguments(TypedDict, total=False):
+    """Every argument of `Infra`; said there."""
+
+    jobs: JobSource | Iterable[JobSource]
+    health_checks: Iterable[HealthCheck]
+    queue: str | Engine | None
+    email: str | Transport | None
+    email_from: str | None
+    email_templates: str | Path | Iterable[str | Path] | None
+    env: str | None
+    home: str | Path | None
+    log_level: str | None
+    log_format: str | None
+    close_timeout: Duration | None
+    environ: Mapping[str, str] | None
+    clock: Clock | None

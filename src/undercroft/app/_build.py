@@ -1,0 +1,105 @@
+"""From arguments and settings to parts. Connects to nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any, TypeVar, cast
+
+from undercroft._core.clock import Clock
+from undercroft._core.errors import ConfigError, InvalidSettingsError
+from undercroft.app._handed import HandedIn, handed_in
+from undercroft.app._jobs import jobs_of
+from undercroft.app._settings import Settings, queue_in
+from undercroft.email import Email, Transport, open_transport
+from undercroft.health import HealthChecks
+from undercroft.queue import SCHEMES, Engine, Job, Queue, open_engine
+
+T = TypeVar("T")
+
+
+class Builder:
+    """Builds the parts of one `Infra`, and collects what is wrong with all of them. Lives for one building.
+
+    A part is made even when what it stands on has a problem, since it only keeps that, and its own problems are to be
+    reported as well; `finish` raises before anybody could use it.
+    """
+
+    def __init__(self, arguments: Mapping[str, Any], clock: Clock) -> None:
+        self._arguments = arguments
+        self._clock = clock
+        self.settings, problems = Settings.read_all(arguments["environ"], arguments)
+        self._problems = list(problems)
+        self.handed_in: list[HandedIn] = []
+
+    def queue(self, bind: Callable[[], AbstractContextManager[object]]) -> Queue:
+        """Return the queue, with every job that was named."""
+        engine = self._attempt(self._engine)
+        jobs = self._jobs()
+        return self._attempt(lambda: Queue(engine, jobs, clock=self._clock, bind=bind))
+
+    def email(self) -> Email:
+        """Return the mail."""
+        transport = self._attempt(self._transport)
+        sender, templates = self.settings.email_from.value, self.settings.email_templates.value
+        return Email(transport, from_=sender, templates=templates, clock=self._clock)
+
+    def health(self, queue: Queue, email: Email) -> HealthChecks:
+        """Return the checks: of our parts first, so that one of the application's may replace it."""
+        health = HealthChecks(clock=self._clock)
+        if not self._problems:  # or there may be no queue to ask
+            health.register("queue", queue.ping)
+            health.register("email", email.ping, critical=False)
+        for check in self._arguments["health_checks"]:
+            self._attempt(partial(health.add, check))
+        return health
+
+    def finish(self) -> None:
+        """Raise if anything was wrong.
+
+        Raises:
+            InvalidSettingsError: With every problem.
+        """
+        if self._problems:
+            raise InvalidSettingsError(self._problems)
+
+    def _attempt(self, build: Callable[[], T]) -> T:
+        try:
+            return build()
+        except ConfigError as exc:
+            self._problems.append(exc)
+            return cast("T", None)
+
+    def _engine(self) -> Engine:
+        given = self._given("queue", method="claim")
+        if given is not None:
+            return cast("Engine", given)
+        url, origin = self.settings.queue.value, self.settings.queue.origin
+        assert url is not None
+        if origin.removesuffix("_FILE") == "REDIS_URL" and url.scheme not in SCHEMES.names:
+            raise ConfigError(
+                f"{origin} is set, and this version has no Redis engine for the queue",
+                hint=f"to go on with the embedded engine, set UNDERCROFT_QUEUE={queue_in(self.settings.home.value)}; "
+                "it comes before REDIS_URL, which the rest of the application may keep",
+            )
+        return open_engine(url, what=origin, clock=self._clock)
+
+    def _transport(self) -> Transport:
+        given = self._given("email", method="send")
+        if given is not None:
+            return cast("Transport", given)
+        assert self.settings.email.value is not None
+        return open_transport(self.settings.email.value, what=self.settings.email.origin)
+
+    def _given(self, argument: str, *, method: str) -> object:
+        """Return the object that was handed in for a part, if one was."""
+        given = self._arguments[argument]
+        if given is None or isinstance(given, str):
+            return None
+        self.handed_in.append(handed_in(argument, given, method=method))
+        return self.handed_in[-1].value
+
+    def _jobs(self) -> tuple[Job[..., Any], ...]:
+        found = [self._attempt(partial(jobs_of, source)) for source in self._arguments["jobs"]]
+        return tuple({id(job): job for jobs in found for job in jobs or ()}.values())

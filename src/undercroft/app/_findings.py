@@ -1,0 +1,108 @@
+"""What `Infra.check` looks for: settings that work and are still not what one wants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from undercroft._core.errors import UndercroftError
+from undercroft.logging import redact_text
+
+if TYPE_CHECKING:
+    from undercroft.app._infra import Infra
+
+
+class Severity(StrEnum):
+    """How bad a finding is."""
+
+    ERROR = "error"
+    """Something will not work, or data or mail will not go where it should."""
+    WARNING = "warning"
+    """It works; think again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that `check` found."""
+
+    severity: Severity
+    part: str
+    message: str
+    hint: str
+
+
+def static_findings(infra: Infra) -> Iterator[Finding]:
+    """Yield what can be seen without connecting to anything."""
+    settings = infra.settings
+    if infra.email.transport_name == "inbox" and settings.is_production:
+        yield Finding(
+            severity=Severity.ERROR,
+            part="email",
+            message="in production, and mail goes to the inbox on this machine: nobody will get it",
+            hint="set RESEND_API_KEY, SMTP_URL or UNDERCROFT_EMAIL",
+        )
+    if infra.email.transport_name != "inbox" and settings.email_from.value is None:
+        yield Finding(
+            severity=Severity.ERROR,
+            part="email",
+            message="there is no sender: mail that names none will be refused",
+            hint="set EMAIL_FROM to an address of a domain you may send from",
+        )
+    if settings.email.origin.startswith("RESEND_API_KEY") and settings.email.unused:
+        yield Finding(
+            severity=Severity.WARNING,
+            part="email",
+            message=f"mail goes through Resend, and {settings.email.unused[0]}, which is set too, is not used",
+            hint="unset one of the two; UNDERCROFT_EMAIL=smtp://… comes before both",
+        )
+    if infra.queue.backend == "sqlite" and settings.is_production:
+        yield Finding(
+            severity=Severity.WARNING,
+            part="queue",
+            message="in production, and jobs are in a SQLite file: it serves the processes of one machine only",
+            hint="fine on a single machine with a disk that is backed up; otherwise use a queue server",
+        )
+    if not infra.queue.jobs:
+        yield Finding(
+            severity=Severity.WARNING,
+            part="queue",
+            message="no jobs are registered: nothing can be enqueued, and a worker has nothing to do",
+            hint="list them: Infra(jobs=[…]) or Infra(jobs='shop.jobs')",
+        )
+
+
+async def live_findings(infra: Infra) -> list[Finding]:
+    """Ask every part whether it answers, and return what does not. Opens the `Infra` for it when it is not open."""
+    try:
+        if infra.is_open:
+            report = await infra.health.run()
+        else:
+            async with infra:
+                report = await infra.health.run()
+    except Exception as exc:  # whatever a transport of the application's own may raise: that is what was asked for
+        return [_does_not_open(exc)]
+    return [
+        Finding(
+            severity=Severity.ERROR if result.critical else Severity.WARNING,
+            part=name,
+            message=f"{result.status}: {result.message or 'no message'}",
+            hint="see `undercroft config show` for where it is looked for",
+        )
+        for name, result in report.checks.items()
+        if result.status != "healthy"
+    ]
+
+
+def _does_not_open(exc: Exception) -> Finding:
+    if isinstance(exc, UndercroftError):
+        message, hint = exc.message, exc.hint
+    else:
+        message, hint = redact_text(f"{type(exc).__name__}: {exc}"), None
+    return Finding(
+        severity=Severity.ERROR,
+        part="infra",
+        message=f"does not open: {message}",
+        hint=hint or "see `undercroft config show`",
+    )

@@ -1,0 +1,264 @@
+"""The composition root: the only code that builds parts out of settings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, Unpack, cast
+
+from undercroft._core.bound import bind, bound_source
+from undercroft._core.clock import Clock, SystemClock
+from undercroft._core.durations import Duration
+from undercroft._core.errors import NotOpenError
+from undercroft._core.lifecycle import Lifecycle, Part
+from undercroft._core.url import Url
+from undercroft.app._arguments import InfraArguments
+from undercroft.app._build import Builder
+from undercroft.app._environment import Setting
+from undercroft.app._errors import AlreadyOpenError
+from undercroft.app._findings import Finding, live_findings, static_findings
+from undercroft.app._home import Home
+from undercroft.app._jobs import JobSource, sources_of
+from undercroft.app._process_logging import ProcessLogging
+from undercroft.app._settings import Settings
+from undercroft.email import Email, Transport
+from undercroft.health import HealthCheck, HealthChecks
+from undercroft.queue import Engine, Queue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartDescription:
+    """Which backend a part got, and why."""
+
+    part: str
+    backend: str
+    url: str
+    """With secrets hidden; empty when an object was handed in."""
+    chosen_by: str
+    """The setting that decided: a variable's name, an argument, or `default`."""
+
+
+class Infra:
+    """Everything an application stands on, in one object. Lives as long as the application.
+
+    Building it reads the environment once and connects to nothing. `async with infra:` opens every part in floor order,
+    all or nothing, and binds it in this task; leaving closes them in reverse under one deadline. `InfraMiddleware` does
+    both for a web application, the worker for each job.
+
+    It is open once at a time. After it was closed it may be opened again, also in another event loop, so that one that
+    is made at import serves every test; what was handed in as an object must allow that too. Used from one event loop
+    at a time.
+
+    Args:
+        jobs: Jobs, modules that hold jobs, or dotted names of such modules.
+        health_checks: Definitions made by `@health_check`. One called `queue` or `email` replaces ours.
+        queue: A URL, or an engine that is opened and closed with this.
+        email: A URL, or a transport that is opened and closed with this.
+        environ: Where settings are read, once; default `os.environ`. The other arguments come before it.
+        clock: The time of every part; the host's when `None`.
+
+    The others are settings: see `Settings`.
+
+    Raises:
+        InvalidSettingsError: With every problem there is.
+    """
+
+    settings: Settings
+    clock: Clock
+    queue: Queue
+    email: Email
+    health: HealthChecks
+
+    def __init__(
+        self,
+        *,
+        jobs: JobSource | Iterable[JobSource] = (),
+        health_checks: Iterable[HealthCheck] = (),
+        queue: str | Engine | None = None,
+        email: str | Transport | None = None,
+        email_from: str | None = None,
+        email_templates: str | Path | Iterable[str | Path] | None = None,
+        env: str | None = None,
+        home: str | Path | None = None,
+        log_level: str | None = None,
+        log_format: str | None = None,
+        close_timeout: Duration | None = None,
+        environ: Mapping[str, str] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._arguments: dict[str, Any] = {
+            "jobs": sources_of(jobs),
+            "health_checks": tuple(health_checks),
+            "queue": queue,
+            "email": email,
+            "email_from": email_from,
+            "email_templates": email_templates,
+            "env": env,
+            "home": home,
+            "log_level": log_level,
+            "log_format": log_format,
+            "close_timeout": close_timeout,
+            "environ": dict(os.environ if environ is None else environ),
+            "clock": clock,
+        }
+        self.clock = clock or SystemClock()
+        self._lifecycle: Lifecycle | None = None
+        self._is_open = False
+        self._binding: AbstractContextManager[Any] | None = None
+        builder = Builder(self._arguments, self.clock)
+        self.queue = builder.queue(self.bind)
+        self.email = builder.email()
+        self.health = builder.health(self.queue, self.email)
+        self.settings = builder.settings
+        self._handed_in = tuple(builder.handed_in)
+        builder.finish()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the parts can be used: from the end of opening to the beginning of closing."""
+        return self._is_open
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        self._binding = self.bind()
+        self._binding.__enter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        binding, self._binding = self._binding, None
+        if binding is not None:
+            _unbind(binding)
+        await self.close()
+
+    async def open(self) -> None:
+        """Open every part in floor order; when one fails, the ones before it are closed and its error is raised.
+
+        Cancellation: safe; what was opened is closed before it propagates.
+
+        Raises:
+            AlreadyOpenError: It is open, opening or closing.
+        """
+        if self._lifecycle is not None:
+            raise AlreadyOpenError("this Infra is open already", hint="open it in one place: the outermost")
+        self._lifecycle = Lifecycle(tuple(self._parts()), close_timeout=self.settings.close_timeout.value)
+        try:
+            with self.bind():
+                await self._lifecycle.open()
+        except BaseException:
+            self._lifecycle = None
+            raise
+
+    async def close(self) -> None:
+        """Close every part in reverse order, under `close_timeout`; harmless when it is not open.
+
+        Shielded: cancelling the caller does not leave a part half closed.
+
+        Raises:
+            ExceptionGroup: Of what the parts raised; every part was attempted all the same.
+        """
+        if self._lifecycle is not None:
+            await self._lifecycle.close()
+
+    @contextmanager
+    def bind(self) -> Iterator[Self]:
+        """Make this the `Infra` that the faces' functions act on, for the block. Does not open it."""
+        with bind(self):
+            yield self
+
+    def get_part(self, name: str) -> object:
+        """Return the part called `name`, for a module's face.
+
+        Raises:
+            NotOpenError: This `Infra` is not open.
+        """
+        if not self._is_open:
+            raise NotOpenError(
+                f"the Infra that is bound here is not open, so {name!r} cannot be used",
+                hint="enter it first: `async with infra:`, or let InfraMiddleware see the server's lifespan",
+            )
+        return getattr(self, name)
+
+    def override(self, **arguments: Unpack[InfraArguments]) -> Infra:
+        """Return a new `Infra` built from the same arguments with some replaced; this one stays as it is.
+
+        The environment is the one this read. An engine or transport that was handed in is shared, and can be open in
+        one of the two at a time. Checks that were registered later are not taken along.
+        """
+        shared = {part.argument: part for part in self._handed_in}
+        return Infra(**{**self._arguments, **shared, **arguments})
+
+    def describe(self) -> list[PartDescription]:
+        """Say which backend each part got and which setting chose it, secrets hidden."""
+        return [
+            _description("queue", self.queue.backend, self.settings.queue),
+            _description("email", self.email.transport_name, self.settings.email),
+        ]
+
+    async def check(self, *, connect: bool = True) -> list[Finding]:
+        """Return what is unsafe, missing or unreachable; an empty list is good news.
+
+        Args:
+            connect: Also ask every part whether it answers. When this is not open, it is opened for that and closed
+                again.
+        """
+        findings = list(static_findings(self))
+        if connect:
+            findings += await live_findings(self)
+        return findings
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{part.part}={part.backend}" for part in self.describe())
+        return f"Infra({parts}, is_open={self._is_open})"
+
+    def _parts(self) -> Iterator[Part]:
+        settings = self.settings
+        yield "infra", self._living()
+        yield "logging", ProcessLogging(settings)
+        if "default" in (settings.queue.origin, settings.email.origin):  # else nothing is kept there
+            yield "home", Home(settings.home.value, origin=settings.home.origin)
+        for part in self._handed_in:
+            yield part.argument, part
+        yield "queue", self.queue
+        yield "email", self.email
+        yield "infra", self._serving()
+
+    @asynccontextmanager
+    async def _living(self) -> AsyncIterator[None]:
+        # Also ends when the loop is torn down around an Infra that nobody closed; it may be opened again then.
+        try:
+            yield
+        finally:
+            self._lifecycle = None
+
+    @asynccontextmanager
+    async def _serving(self) -> AsyncIterator[None]:
+        self._is_open = True
+        try:
+            yield
+        finally:
+            self._is_open = False
+
+
+def current() -> Infra:
+    """Return the `Infra` bound here.
+
+    Raises:
+        NotBoundError: None is.
+    """
+    return cast("Infra", bound_source())
+
+
+def _description(part: str, backend: str, setting: Setting[Url | None]) -> PartDescription:
+    url = "" if setting.value is None else str(setting.value)
+    return PartDescription(part=part, backend=backend, url=url, chosen_by=setting.origin)
+
+
+def _unbind(binding: AbstractContextManager[Any]) -> None:
+    try:
+        binding.__exit__(None, None, None)
+    except ValueError:
+        # A test fixture may leave in another context than it entered; the binding ended with that one.
+        return

@@ -1,0 +1,79 @@
+"""From what a setting was given as, text of a variable or a value of an argument, to what it is. All take the value and
+its origin, which their errors name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from undercroft._core.durations import Duration, to_seconds
+from undercroft._core.errors import ConfigError, near_names
+from undercroft._core.url import Url
+from undercroft.email import EmailError, parse_address
+
+
+def as_url(given: object, origin: str) -> Url | None:
+    """Return the URL; `None` when an object was handed in instead."""
+    return Url.parse(given, what=origin) if isinstance(given, str) else None
+
+
+def as_email_url(given: object, origin: str) -> Url | None:
+    """As `as_url`, where a key for Resend stands for its whole URL."""
+    if isinstance(given, str) and origin.removesuffix("_FILE") == "RESEND_API_KEY":
+        return Url(scheme="resend", password=given, host="api.resend.com")
+    return as_url(given, origin)
+
+
+def as_sender(given: object, origin: str) -> str:
+    """Return an address that mail may be sent from, as it was given."""
+    text = _as_text(given, origin)
+    try:
+        parse_address(text, field=origin)
+    except EmailError as exc:
+        raise ConfigError(exc.message, hint=exc.hint or "write shop@example.com or Shop <shop@example.com>") from exc
+    return text
+
+
+def as_path(given: object, origin: str) -> Path:
+    """Return a path, `~` expanded."""
+    if not isinstance(given, str | os.PathLike) or "\0" in str(given):
+        raise ConfigError(f"{origin}: {given!r} is not a path")
+    try:
+        return Path(given).expanduser()
+    except RuntimeError as exc:
+        raise ConfigError(f"{origin} starts with ~, and there is no such home directory", hint="write it out") from exc
+
+
+def as_paths(given: object, origin: str) -> tuple[Path, ...]:
+    """Return several paths: a variable separates them as PATH does, an argument is one or an iterable of them."""
+    if isinstance(given, str):
+        parts: Iterable[object] = [part for part in given.split(os.pathsep) if part.strip()]
+    else:
+        parts = given if isinstance(given, Iterable) else [given]
+    return tuple(as_path(part, origin) for part in parts)
+
+
+def as_duration(given: Duration, origin: str) -> float:
+    """Return seconds."""
+    return to_seconds(given, name=origin)
+
+
+def one_of(allowed: tuple[str, ...]) -> Callable[[object, str], str]:
+    """Return a parser for one of these words, in any case."""
+
+    def parse(given: object, origin: str) -> str:
+        word = _as_text(given, origin).strip().lower()
+        if word not in allowed:
+            raise ConfigError(
+                f"{origin} is {given!r}", near=near_names(word, allowed), hint=f"it is one of: {', '.join(allowed)}"
+            )
+        return word
+
+    return parse
+
+
+def _as_text(given: object, origin: str) -> str:
+    if not isinstance(given, str):
+        raise ConfigError(f"{origin} is of type {type(given).__name__}, and has to be text")
+    return given

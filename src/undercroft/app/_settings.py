@@ -1,0 +1,109 @@
+"""The configuration of an application: every value, and where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from undercroft._core.errors import ConfigError, InvalidSettingsError
+from undercroft._core.url import Url
+from undercroft.app._environment import Environment, Setting
+from undercroft.app._parsers import as_duration, as_email_url, as_path, as_paths, as_sender, as_url, one_of
+
+ENVIRONMENTS = ("development", "production", "test")
+LOG_LEVELS = ("critical", "debug", "error", "fatal", "info", "warn", "warning")
+LOG_FORMATS = ("auto", "json", "text")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What an `Infra` is built from. Immutable; `repr` hides secrets.
+
+    Each field is also an argument of `Infra`, which comes before its variables. The page on configuration is checked
+    against what the fields say here.
+    """
+
+    env: Setting[str]
+    """Where this runs: `development`, `test` or `production`. From `UNDERCROFT_ENV`. Default `development`."""
+    home: Setting[Path]
+    """The directory where the embedded engines keep their files. From `UNDERCROFT_HOME`. Default `.undercroft`."""
+    queue: Setting[Url | None]
+    """The URL of the queue's engine; `None` when an engine was handed in. From `UNDERCROFT_QUEUE`, then `REDIS_URL`.
+    Default `sqlite:///.undercroft/queue.db` (in the home)."""
+    email: Setting[Url | None]
+    """The URL of the mail's transport; `None` when a transport was handed in. From `UNDERCROFT_EMAIL`, then
+    `RESEND_API_KEY` (a key, no URL), then `SMTP_URL`. Default `inbox:///.undercroft/inbox` (in the home)."""
+    email_from: Setting[str | None]
+    """The sender of mail that names none, `shop@example.com` or `Shop <shop@example.com>`. From `EMAIL_FROM`. Default
+    none; the inbox takes `noreply@localhost`."""
+    email_templates: Setting[tuple[Path, ...]]
+    """The directories of templates, separated as in `PATH`. From `UNDERCROFT_EMAIL_TEMPLATES`. Default
+    `emails:content/locales/{locale}/emails`."""
+    log_level: Setting[str]
+    """The least level that is logged: `debug`, `info`, `warning`, `error` or `critical`. From `LOG_LEVEL`. Default
+    `info`."""
+    log_format: Setting[str]
+    """How lines are written: `text`, `json`, or `auto`, which is text on a terminal. From `LOG_FORMAT`. Default
+    `auto`."""
+    close_timeout: Setting[float]
+    """How long closing may take in all: `30`, `30s`, `1m`. From `UNDERCROFT_CLOSE_TIMEOUT`. Default `10s`."""
+
+    @property
+    def is_production(self) -> bool:
+        """Whether `UNDERCROFT_ENV` is `production`."""
+        return self.env.value == "production"
+
+    @classmethod
+    def read(cls, variables: Mapping[str, str], arguments: Mapping[str, object] | None = None) -> Self:
+        """Read every setting. Precedence: argument, `UNDERCROFT_<PART>`, the field's own variables, default.
+
+        Args:
+            arguments: By the names of the fields; `None` is absent.
+
+        Raises:
+            InvalidSettingsError: With every problem there is, not only the first.
+        """
+        settings, problems = cls.read_all(variables, arguments or {})
+        if problems:
+            raise InvalidSettingsError(problems)
+        return settings
+
+    @classmethod
+    def read_all(
+        cls, variables: Mapping[str, str], arguments: Mapping[str, object]
+    ) -> tuple[Self, tuple[ConfigError, ...]]:
+        """As `read`, and return the problems; a setting that has one takes its default."""
+        environment = Environment(variables)
+
+        def read(name: str, names: tuple[str, ...], parse: Callable[[Any, str], Any], default: Any) -> Any:
+            return environment.read(names, parse, argument=(name, arguments.get(name)), default=default)
+
+        home = read("home", ("UNDERCROFT_HOME",), as_path, Path(".undercroft"))
+        settings = cls(
+            env=read("env", ("UNDERCROFT_ENV",), one_of(ENVIRONMENTS), "development"),
+            home=home,
+            queue=read("queue", ("UNDERCROFT_QUEUE", "REDIS_URL"), as_url, queue_in(home.value)),
+            email=read("email", ("UNDERCROFT_EMAIL", "RESEND_API_KEY", "SMTP_URL"), as_email_url, inbox_in(home.value)),
+            email_from=read("email_from", ("EMAIL_FROM",), as_sender, None),
+            email_templates=read("email_templates", ("UNDERCROFT_EMAIL_TEMPLATES",), as_paths, _TEMPLATES),
+            log_level=read("log_level", ("LOG_LEVEL",), one_of(LOG_LEVELS), "info"),
+            log_format=read("log_format", ("LOG_FORMAT",), one_of(LOG_FORMATS), "auto"),
+            close_timeout=read("close_timeout", ("UNDERCROFT_CLOSE_TIMEOUT",), as_duration, 10.0),
+        )
+        environment.require_all_known()
+        return settings, tuple(environment.problems)
+
+
+_TEMPLATES = (Path("emails"), Path("content/locales/{locale}/emails"))
+
+
+def queue_in(home: Path) -> Url:
+    """Return the URL of the embedded queue in `home`."""
+    return Url(scheme="sqlite", path=f"/{home / 'queue.db'}")
+
+
+def inbox_in(home: Path) -> Url:
+    """Return the URL of the inbox in `home`."""
+    return Url(scheme="inbox", path=f"/{home / 'inbox'}")

@@ -1,0 +1,29 @@
+"""ASGI's types (https://asgi.readthedocs.io/en/latest/specs/main.html), without a dependency for them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+
+def sole_header(scope: Scope, name: bytes) -> str | None:
+    """Return the value of a request header, given in lower case; `None` when it is absent or there are several.
+
+    Of several nobody can tell which is meant; W3C's tests of `traceparent` want none of them taken.
+    """
+    values = [value for key, value in scope.get("headers", ()) if key.lower() == name]
+    return bytes(values[0]).decode("latin-1") if len(values) == 1 else None
+
+
+async def respond(scope: Scope, send: Send, *, status: int, headers: Headers, body: bytes) -> None:
+    """Send a whole response; a HEAD request gets its headers only."""
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await send({"type": "http.response.body", "body": b"" if scope.get("method") == "HEAD" else body})

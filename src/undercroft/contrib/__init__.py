@@ -1,0 +1,1 @@
+"""Glue for frameworks that need some. FastAPI and Starlette need none: see `undercroft.asgi`."""
