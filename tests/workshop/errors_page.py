@@ -15,9 +15,10 @@ SOURCE = Path(undercroft.__file__).parent
 
 HEAD = """# Errors
 
-Everything undercroft raises on purpose derives from `undercroft.UndercroftError`. An error has a stable `code`, a `kind`, a
-`message` with the value that was seen (never a secret), `near` names where there are some, a `hint` that says what to do,
-and `retry_after` where that is known. `undercroft explain UC1203` prints one with the functions that raise it.
+Everything undercroft raises on purpose derives from `undercroft.UndercroftError`. An error has a stable `code`, a
+`kind`, a `message` with the value that was seen (never a secret), `near` names where there are some, a `hint` that says
+what to do, and `retry_after` where that is known. `undercroft explain UC1203` prints one with the functions that raise
+it.
 
 | kind | what you can do |
 |---|---|

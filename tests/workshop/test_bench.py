@@ -338,7 +338,7 @@ def test_command_prints_a_table(group: Callable[..., None], capsys: pytest.Captu
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(["spin"], "near: spine"), ([], "name a group: spine"), (["spine", "--rounds", "0"], "at least 1")],
+    [(["spin"], "near: spine"), ([], "name a group: "), (["spine", "--rounds", "0"], "at least 1")],
 )
 def test_wrong_command_ends_with_2(capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
     with pytest.raises(SystemExit) as caught:
