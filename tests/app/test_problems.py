@@ -101,7 +101,7 @@ def test_an_unknown_option_of_a_url_is_named_with_near_names() -> None:
 
 @pytest.mark.parametrize(("part", "given"), [("queue", 5), ("queue", SqliteQueue), ("email", object())])
 def test_an_object_that_is_no_backend_is_refused(part: str, given: object) -> None:
-    assert f"argument {part} is " in only_problem(**{part: given}).message
+    assert f"argument {part} is " in only_problem({}, **{part: given}).message
 
 
 def test_a_sender_that_is_no_address_names_its_variable() -> None:

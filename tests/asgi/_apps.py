@@ -289,7 +289,7 @@ async def litestar_endless() -> Stream:
 
 
 @litestar.websocket("/ws")
-async def litestar_websocket(socket: litestar.WebSocket) -> None:
+async def litestar_websocket(socket: litestar.WebSocket[Any, Any, Any]) -> None:
     if socket.query_params.get("how") == "refuse":
         await socket.close()
         return

@@ -23,7 +23,7 @@ class Server:
 
     def __init__(self, app: ASGIApp, **options: Any) -> None:
         self._server = uvicorn.Server(
-            uvicorn.Config(app, log_config=None, access_log=False, lifespan="auto", **options)  # type: ignore[arg-type]  # uvicorn has types of its own
+            uvicorn.Config(app, log_config=None, access_log=False, lifespan="auto", **options)
         )
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.address = "{}:{}".format(*self._socket.getsockname()[:2])

@@ -2,19 +2,20 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.asgi._calls import Answer, LogLines, answering, call, http_scope
 from undercroft import Infra
-from undercroft.asgi import InfraMiddleware
+from undercroft.asgi import InfraMiddleware, Message
 from undercroft.health import health_check
 
 pytestmark = pytest.mark.anyio
 TEAPOT = answering(418, b"the application")
 
 
-async def ask(infra: Infra, path: str, method: str = "GET", **scope: object) -> Answer:
+async def ask(infra: Infra, path: str, method: str = "GET", **scope: Any) -> Answer:
     return await call(InfraMiddleware(TEAPOT, infra), http_scope(path, method, **scope))
 
 
@@ -130,3 +131,16 @@ async def test_their_access_lines_are_quiet_whatever_they_say(infra: Infra, line
         ("debug", "/livez", 200),
         ("debug", "/readyz", 503),
     ]
+
+
+async def test_their_access_lines_are_not_quiet_about_errors(infra: Infra, lines: LogLines) -> None:
+    async def send(_: Message) -> None:
+        raise OSError("the client is gone")
+
+    with pytest.raises(OSError, match="gone"):
+        await InfraMiddleware(TEAPOT, infra)(http_scope("/livez"), nothing, send)
+    assert [line["level"] for line in lines.access] == ["error"]
+
+
+async def nothing() -> Message:
+    return {}

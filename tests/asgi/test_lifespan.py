@@ -243,6 +243,31 @@ async def test_an_application_that_breaks_while_it_serves_keeps_what_it_stands_o
     assert server.was_open == [True, False]
 
 
+def listening_on(answers: dict[str, Message]) -> ASGIApp:
+    """Return an application that listens for ever, as in the specification's example, but without its `return`."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        while True:
+            await send(answers[(await receive())["type"]])
+
+    return app
+
+
+async def test_an_application_that_listens_on_after_its_last_word_is_not_waited_for(closed: Infra) -> None:
+    server = serve(listening_on({"lifespan.startup": STARTED, "lifespan.shutdown": STOPPED}), closed)
+    assert await server.start() == STARTED
+    assert await server.stop() == STOPPED
+    assert server.was_open == [True, False]
+
+
+async def test_an_application_that_listens_on_after_a_failed_start_is_not_waited_for(closed: Infra) -> None:
+    failed = {"type": "lifespan.startup.failed", "message": "no tables"}
+    server = serve(listening_on({"lifespan.startup": failed}), closed)
+    assert await server.start() == failed
+    await server.end()
+    assert server.was_open == [False]
+
+
 # Failing to stop
 
 
@@ -267,7 +292,7 @@ async def test_an_application_that_raises_at_shutdown_without_a_word_has_failed(
 
 async def test_failing_to_close_is_said_with_every_reason(home: Path, lines: LogLines) -> None:
     async def refuse() -> None:
-        raise OSError("the broker hung up")
+        raise OSError("amqp://shop:pa55@broker hung up")
 
     infra = Infra(environ={}, home=home / "state", email=NotingTransport(closing=refuse))
     server = serve(starlette([], infra, stop=fail), infra)
@@ -275,7 +300,7 @@ async def test_failing_to_close_is_said_with_every_reason(home: Path, lines: Log
     answer = await server.stop()
     assert answer["type"] == "lifespan.shutdown.failed"
     assert "the application's own" in answer["message"]
-    assert "the broker hung up" in answer["message"]
+    assert "amqp://***@broker hung up" in answer["message"]
     assert not infra.is_open
     assert "shutdown failed" in [line["message"] for line in lines.all]
 

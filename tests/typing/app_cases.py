@@ -5,6 +5,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import assert_type
 
+from fastapi import FastAPI
+from litestar import Litestar
+from starlette.applications import Starlette
+
 from undercroft import Infra, current
 from undercroft.app import Finding, PartDescription, Setting, Settings, Severity
 from undercroft.asgi import ASGIApp, InfraMiddleware, Message, Problem, Receive, Scope, Send, note_error, problem_of
@@ -116,7 +120,15 @@ InfraMiddleware(5, Infra())  # E: arg-type
 assert_type(problem_of(UndercroftError("x"), show_details=False), Problem)
 problem_of(UndercroftError("x"))  # E: call-arg
 problem_of(RuntimeError("x"), show_details=True)  # E: arg-type
-plugin = UndercroftPlugin()
+
+
+# under a framework
+InfraMiddleware(Starlette(), Infra())
+InfraMiddleware(FastAPI(), Infra())
+InfraMiddleware(Litestar(plugins=[UndercroftPlugin()]), Infra())
+Starlette().add_middleware(InfraMiddleware, infra=Infra())
+FastAPI().add_middleware(InfraMiddleware, infra=Infra(), health=False)
+FastAPI().add_middleware(InfraMiddleware)  # E: call-arg
 
 
 class Own:

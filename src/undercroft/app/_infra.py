@@ -148,7 +148,7 @@ class Infra:
             with self.bind():
                 await self._lifecycle.open()
         except BaseException:
-            self._lifecycle = None
+            self._lifecycle = None  # no part may have come so far as to do it
             raise
 
     async def close(self) -> None:

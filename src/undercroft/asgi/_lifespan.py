@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from undercroft.app import Infra
 from undercroft.asgi._types import ASGIApp, Message, Receive, Scope, Send
-from undercroft.logging import Logger
+from undercroft.logging import Logger, redact_text
 
 _log = Logger(module="undercroft.asgi")
 
@@ -44,6 +44,10 @@ async def _close(infra: Infra) -> str | None:
     return None
 
 
+class _OverError(Exception):
+    """The application wants to hear more after its last word; there is no more."""
+
+
 class _Conversation:
     """What the server and the application have said to each other so far. Lives for one lifespan."""
 
@@ -54,6 +58,7 @@ class _Conversation:
         self._has_heard = False
         self._has_started = False
         self._is_stopping = False
+        self._is_over = False
         self._failed_start: Message | None = None
         self._stop_problems: list[str] = []
 
@@ -65,6 +70,8 @@ class _Conversation:
         """
         try:
             await app(scope, self._hear, self._say)
+        except _OverError:
+            pass
         except Exception as exc:
             self._note(exc)
         if self._failed_start is not None:
@@ -101,6 +108,8 @@ class _Conversation:
             self._stop_problems.append(_text_of(exc))
 
     async def _hear(self) -> Message:
+        if self._is_over:  # the server has nothing to say before it gets what is held back, and that waits for this
+            raise _OverError
         if not self._has_heard:
             self._has_heard = True
             return self._startup
@@ -110,6 +119,7 @@ class _Conversation:
 
     async def _say(self, message: Message) -> None:
         kind = message["type"]
+        self._is_over = self._is_over or kind != "lifespan.startup.complete"
         if kind == "lifespan.startup.failed":
             self._failed_start = message
         elif kind == "lifespan.shutdown.failed":
@@ -122,4 +132,4 @@ class _Conversation:
 def _text_of(exc: Exception) -> str:
     if isinstance(exc, ExceptionGroup):
         return "\n".join([exc.message, *(_text_of(member) for member in exc.exceptions)])
-    return str(exc) or type(exc).__name__
+    return redact_text(str(exc)) or type(exc).__name__

@@ -7,7 +7,7 @@ from undercroft.app import Infra
 from undercroft.asgi._health import health_app, health_path
 from undercroft.asgi._lifespan import serve_lifespan
 from undercroft.asgi._request import names_of, serve
-from undercroft.asgi._types import ASGIApp, Receive, Scope, Send
+from undercroft.asgi._types import AnyASGIApp, ASGIApp, Receive, Scope, Send
 
 
 class InfraMiddleware:
@@ -27,8 +27,8 @@ class InfraMiddleware:
     Lives as long as the application.
     """
 
-    def __init__(self, app: ASGIApp, infra: Infra, *, health: bool = True) -> None:
-        self.app = app
+    def __init__(self, app: AnyASGIApp, infra: Infra, *, health: bool = True) -> None:
+        self.app: ASGIApp = app
         self.infra = infra
         self._answers_health = health
         self._new_id = IdSource(infra.clock)

@@ -10,6 +10,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+AnyASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
+"""An application of a framework, each of which has types of its own for the protocol."""
 Headers = list[tuple[bytes, bytes]]
 
 
