@@ -14,7 +14,9 @@ import pytest
 pytest_plugins = ["tests._services.fixtures"]
 
 _SETTINGS = re.compile(
-    r"UNDERCROFT_.*|(REDIS_URL|RESEND_API_KEY|SMTP_URL|EMAIL_FROM|LOG_LEVEL|LOG_FORMAT)(_FILE)?"
+    r"UNDERCROFT_.*|MYSQL_.*|PUBSUB_.*|PROCESS_MODE|"
+    r"(DATABASE_URL|DATABASE_REPLICA_URL|EMAIL_FROM|LOG_FORMAT|LOG_LEVEL|MONGODB_URI|REDIS_URL|RESEND_API_KEY|SMTP_URL)"
+    r"(_FILE)?"
 )  # each can also be given as a file
 _THREADS_END_S = 2.0
 _NOBODY = 65534

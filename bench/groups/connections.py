@@ -53,4 +53,34 @@ PUBSUB = [
     _publish("Pub/Sub publish, batches of 100", "100"),
 ]
 
-GROUP = Group("connections", [*REDIS, *PUBSUB])
+# SQL
+
+
+def _sql_select(dialect: str, extras: list[str], requirements: list[str]) -> Work:
+    return Work(
+        name=f"SQL select of one row, {dialect}",
+        unit="us",
+        ours=Script("connections/sql_select_undercroft.py", [dialect]),
+        ours_extras=extras,
+        peers={
+            "SQLAlchemy": Peer(
+                Script("connections/sql_select_sqlalchemy.py", [dialect]), ["sqlalchemy[asyncio]>=2.1", *requirements]
+            )
+        },
+        goal=Goal("<=", 1.1, "SQLAlchemy"),
+        better="lower",
+        settings={
+            "each": "a session, one select by primary key, the rollback at its end; one task, a warm pool",
+            "server": "on this machine, port $MARIADB_PORT or 3306, $POSTGRES_PORT or 5432",
+            "SQLAlchemy": "with its defaults: on SQLite it begins no transaction for a select, ours always does",
+        },
+    )
+
+
+SQL = [
+    _sql_select("sqlite", ["sql"], ["aiosqlite>=0.22"]),
+    _sql_select("mariadb", ["sql", "mysql"], ["asyncmy>=0.2.10", "cryptography"]),
+    _sql_select("postgresql", ["sql", "postgres"], ["asyncpg>=0.30"]),
+]
+
+GROUP = Group("connections", [*REDIS, *SQL, *PUBSUB])

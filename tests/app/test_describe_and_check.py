@@ -30,19 +30,21 @@ def test_describe_says_which_backend_and_why() -> None:
     assert described(Infra(environ={"SMTP_URL": "smtp://ann:pa55@mail.example:2525"})) == [
         ("queue", "sqlite", "sqlite:///.undercroft/queue.db", "default"),
         ("email", "smtp", "smtp://ann:***@mail.example:2525", "SMTP_URL"),
+        ("database", "sqlite", "sqlite:///.undercroft/app.db", "default"),
+        ("pubsub", "memory", "memory://", "default"),
     ]
 
 
 def test_describe_says_what_was_handed_in(home: Path) -> None:
     infra = Infra(environ={}, queue=SqliteQueue(home / "q.db"), email=NotingTransport())
-    assert described(infra) == [
+    assert described(infra)[:2] == [
         ("queue", "sqlite", "", "argument queue"),
         ("email", "noting", "", "argument email"),
     ]
 
 
 def test_repr_says_what_it_is_and_whether_it_is_open() -> None:
-    assert repr(Infra(environ={})) == "Infra(queue=sqlite, email=inbox, is_open=False)"
+    assert repr(Infra(environ={})) == "Infra(queue=sqlite, email=inbox, database=sqlite, pubsub=memory, is_open=False)"
 
 
 # check, without connecting

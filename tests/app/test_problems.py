@@ -81,8 +81,8 @@ def test_what_redis_url_says_to_do_works() -> None:
     assert infra.queue.backend == "sqlite"
 
 
-def test_redis_url_is_not_looked_at_when_an_engine_was_handed_in(home: Path) -> None:
-    infra = Infra(environ={"REDIS_URL": "not even a URL"}, queue=SqliteQueue(home / "q.db"))
+def test_redis_url_is_no_problem_of_the_queue_when_an_engine_was_handed_in(home: Path) -> None:
+    infra = Infra(environ={"REDIS_URL": "redis://cache:6379/0"}, queue=SqliteQueue(home / "q.db"))
     assert infra.describe()[0].chosen_by == "argument queue"
 
 

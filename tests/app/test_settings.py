@@ -67,6 +67,16 @@ PRECEDENCE = [
     ("log_level", ["LOG_LEVEL"], ["debug", "error"]),
     ("log_format", ["LOG_FORMAT"], ["json", "text"]),
     ("close_timeout", ["UNDERCROFT_CLOSE_TIMEOUT"], ["1s", "2s"]),
+    (
+        "database_replica",
+        ["UNDERCROFT_DATABASE_REPLICA", "DATABASE_REPLICA_URL"],
+        ["mysql://a/x", "mysql://b/x", "mysql://c/x"],
+    ),
+    ("redis", ["UNDERCROFT_REDIS", "REDIS_URL"], ["redis://a", "redis://b", "redis://c"]),
+    ("mongo", ["UNDERCROFT_MONGO", "MONGODB_URI"], ["mongodb://a", "mongodb://b", "mongodb://c"]),
+    ("pubsub", ["UNDERCROFT_PUBSUB", "PUBSUB_PROJECT_ID"], ["memory://", "pubsub://a-project", "b-project"]),
+    ("start_timeout", ["UNDERCROFT_START_TIMEOUT"], ["1s", "2s"]),
+    ("process", ["UNDERCROFT_PROCESS", "PROCESS_MODE"], ["all", "worker", "all"]),
 ]
 
 
@@ -88,6 +98,33 @@ def test_every_variable_can_be_a_file(name: str, tmp_path: Path) -> None:
     setting = getattr(Settings.read({f"{name}_FILE": str(tmp_path / "value")}), field)
     assert setting.origin == f"{name}_FILE"
     assert setting.value == getattr(Settings.read({name: text}), field).value
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+def test_the_variables_of_mysql_make_a_url(as_file: bool, tmp_path: Path) -> None:
+    environ = {"MYSQL_HOST": "db", "MYSQL_USER": "shop", "MYSQL_DATABASE": "app", "MYSQL_PASSWORD": "p@55"}
+    if as_file:
+        (tmp_path / "password").write_text(f"{environ.pop('MYSQL_PASSWORD')}\n")
+        environ["MYSQL_PASSWORD_FILE"] = str(tmp_path / "password")
+    setting = Settings.read(environ).database
+    assert setting.value is not None
+    assert (str(setting.value), setting.value.password) == ("mysql://shop:***@db:3306/app", "p@55")
+    assert setting.origin == "MYSQL_HOST"
+
+
+def test_variables_of_mysql_that_are_missing_are_named_together() -> None:
+    problem = only_problem({"MYSQL_HOST": "db"})
+    assert problem.message == "MYSQL_HOST is set, and MYSQL_USER, MYSQL_DATABASE are not"
+
+
+def test_a_companion_that_nobody_needs_is_no_problem() -> None:
+    environ = {"DATABASE_URL": "sqlite:///a.db", "MYSQL_PASSWORD_FILE": "/does/not/exist"}
+    assert Settings.read(environ).database.origin == "DATABASE_URL"
+
+
+def test_the_emulator_becomes_an_option_of_the_project() -> None:
+    environ = {"PUBSUB_PROJECT_ID": "shop", "PUBSUB_EMULATOR_HOST": "localhost:8085"}
+    assert str(Settings.read(environ).pubsub.value) == "pubsub://shop?emulator=localhost%3A8085"
 
 
 def test_a_file_comes_before_variables_that_come_later(tmp_path: Path) -> None:

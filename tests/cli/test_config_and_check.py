@@ -19,6 +19,16 @@ def test_config_names_value_and_origin_of_every_setting(tmp_path: Path) -> None:
     assert queue == {"part": "queue", "backend": "sqlite", "url": "sqlite:///var/queue.db", "chosen_by": "default"}
 
 
+def test_config_lists_the_parts_that_there_are(tmp_path: Path) -> None:
+    def parts(**more: str) -> list[str]:
+        document = json.loads(run("config", "show", "--json", cwd=tmp_path, **more).stdout)
+        return [part["part"] for part in document["parts"]]
+
+    assert parts() == ["queue", "email", "database", "pubsub"]
+    addresses = {"UNDERCROFT_REDIS": "redis://localhost/0", "UNDERCROFT_MONGO": "mongodb://localhost/shop"}
+    assert parts(**addresses) == ["queue", "email", "database", "redis", "mongo", "pubsub"]
+
+
 def test_config_hides_secrets(tmp_path: Path) -> None:
     for options in ([], ["--json"]):
         done = run("config", "show", *options, cwd=tmp_path, RESEND_API_KEY="re_s3cret", EMAIL_FROM="a@example.com")
@@ -76,7 +86,7 @@ def test_check_ends_with_0_when_there_are_warnings_only(tmp_path: Path) -> None:
 def test_check_reports_a_store_that_does_not_open(project: Path) -> None:
     (project / ".undercroft").mkdir()
     (project / ".undercroft" / "queue.db").write_bytes(b"this is no database" * 100)
-    done = run("check", "app", cwd=project)
+    done = run("check", "app", cwd=project, UNDERCROFT_START_TIMEOUT="200ms")
     assert done.returncode == 1
     assert "does not open" in done.stdout
 

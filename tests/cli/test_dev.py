@@ -10,10 +10,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx2
 import pytest
 
 from tests.cli._process import Running, run, wait_for
+from undercroft import Infra
+from undercroft.queue import define_job
 
 DEV = ("dev", "app:app", "--port", "0")
 
@@ -197,3 +200,51 @@ def test_wrong_app_at_the_start_ends_the_command(app: str, code: str, project: P
     assert done.returncode == 2
     assert f"error: {code}" in done.stderr
     assert "near:" in done.stderr
+
+
+def _publish(project: Path, seconds: float) -> None:
+    async def enqueue() -> None:
+        job = define_job(name="publish", handler=_sleep)
+        async with Infra(jobs=[job], home=project / ".undercroft", log_level="error") as infra:
+            await infra.queue.enqueue("publish", {"seconds": seconds})
+
+    anyio.run(enqueue)
+
+
+async def _sleep(seconds: float) -> None: ...
+
+
+def test_subscriptions_are_handled_beside_the_jobs(project: Path) -> None:
+    with Running("dev", "listener:app", "--port", "0", cwd=project) as dev:
+        dev.wait_for_text("nothing leaves this machine")
+        assert "  messages  subscriptions notes-to-file (memory)" in dev.out.splitlines()
+        _publish(project, 0.5)
+        wait_for((project / "received").exists, "the message")
+        dev.send(signal.SIGTERM)
+        assert dev.ended() == 0
+        assert (project / "handled").exists()
+        assert "subscriber stopped" in dev.err
+
+
+def test_application_that_runs_its_own_worker_gets_no_second_one(project: Path) -> None:
+    with Running("dev", "listener:app", "--port", "0", cwd=project, UNDERCROFT_PROCESS="all") as dev:
+        dev.wait_for_text("nothing leaves this machine")
+        assert "the application's own (UNDERCROFT_PROCESS)" in dev.out
+        _publish(project, 0)
+        wait_for((project / "handled").exists, "the message")
+        dev.send(signal.SIGTERM)
+        assert dev.ended() == 0
+        assert (dev.err.count("worker started"), dev.err.count("subscriber started")) == (1, 1)
+
+
+def test_second_signal_cuts_the_closing_short(project: Path) -> None:
+    path = project / "slow_to_close.py"
+    serving = "from starlette.applications import Starlette\nfrom undercroft.asgi import InfraMiddleware\n"
+    path.write_text(path.read_text() + serving + "app = InfraMiddleware(Starlette(), infra)\n")
+    with Running("dev", "slow_to_close:app", "--port", "0", cwd=project) as dev:
+        dev.wait_for_text("mail leaves this machine")
+        dev.send(signal.SIGTERM)
+        wait_for((project / "closing").exists, "the closing")
+        dev.insist(signal.SIGTERM)
+        assert dev.ended() == 143
+        assert "email did not close within" in dev.err

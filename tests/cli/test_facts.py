@@ -79,7 +79,7 @@ def test_codes_are_declared_once(tmp_path: Path) -> None:
 
 def _all_commands() -> list[list[str]]:
     names = [[name] for name in commands.commands]
-    return [[], *names, ["config", "show"]]
+    return [[], *names, ["config", "show"], ["db", "ping"]]
 
 
 @pytest.mark.parametrize("command", _all_commands(), ids=" ".join)

@@ -20,8 +20,9 @@ from undercroft.queue import JobRecord, define_job
 async def _sleep(seconds: float) -> None: ...
 
 
-JOBS = [define_job(name=name, handler=_sleep) for name in ("slow", "block")]
+JOBS = [define_job(name=name, handler=_sleep) for name in ("slow", "block", "publish")]
 STARTED = "worker started"
+LISTENING = "subscriber started"
 
 
 def _queue(project: Path) -> Infra:
@@ -127,7 +128,7 @@ def test_only_the_named_queues_are_worked_on(project: Path) -> None:
 def test_store_that_is_away_is_4(project: Path) -> None:
     (project / ".undercroft").mkdir()
     (project / ".undercroft" / "queue.db").write_bytes(b"this is no database" * 100)
-    done = run("worker", "app", cwd=project)
+    done = run("worker", "app", cwd=project, UNDERCROFT_START_TIMEOUT="200ms")
     assert done.returncode == 4
     assert "error: UC0401 the store .undercroft/queue.db did not take the work" in done.stderr
     assert "Traceback" not in done.stderr
@@ -147,3 +148,62 @@ def test_worker_is_fit_to_be_process_1(project: Path) -> None:
         subprocess.run(["kill", "-TERM", children[0]], check=True)
         assert unshare.ended(within=5) == 0
         assert time.monotonic() - started < 3
+
+
+@pytest.fixture
+def listener(project: Path) -> Iterator[Running]:
+    """A worker of an application with a subscription, which has started."""
+    with Running("worker", "listener", "--grace", "10s", cwd=project) as running:
+        running.wait_for_text(STARTED)
+        running.wait_for_text(LISTENING)
+        yield running
+
+
+def test_message_that_is_being_handled_may_finish_within_the_grace(listener: Running, project: Path) -> None:
+    _enqueue(project, "publish", 0.5)
+    wait_for((project / "received").exists, "the message")
+    listener.send(signal.SIGTERM)
+    assert listener.ended() == 0
+    assert (project / "handled").exists()
+    assert "subscriber stopped" in listener.err
+    assert "worker stopped" in listener.err
+
+
+def test_second_signal_gives_the_message_back_at_once(listener: Running, project: Path) -> None:
+    _enqueue(project, "publish", 40)
+    wait_for((project / "received").exists, "the message")
+    listener.send(signal.SIGTERM)
+    listener.wait_for_text("stopping: no more claims")
+    listener.insist(signal.SIGTERM)
+    assert listener.ended() == 143
+    assert not (project / "handled").exists()
+
+
+def test_grace_is_shared_by_jobs_and_messages(project: Path) -> None:
+    with Running("worker", "listener", "--grace", "200ms", cwd=project) as listener:
+        _enqueue(project, "publish", 40)
+        wait_for((project / "received").exists, "the message")
+        listener.send(signal.SIGTERM)
+        assert listener.ended(within=5) == 0
+    assert not (project / "handled").exists()
+
+
+def test_infra_that_runs_its_own_worker_gets_no_second_one(project: Path) -> None:
+    with Running("worker", "listener", cwd=project, UNDERCROFT_PROCESS="all") as listener:
+        listener.wait_for_text(LISTENING)
+        _enqueue(project, "publish", 0)
+        wait_for((project / "handled").exists, "the message")
+        listener.send(signal.SIGTERM)
+        assert listener.ended() == 0
+        assert (listener.err.count(STARTED), listener.err.count(LISTENING)) == (1, 1)
+
+
+def test_second_signal_cuts_the_closing_short(project: Path) -> None:
+    with Running("worker", "slow_to_close", cwd=project) as worker:
+        worker.wait_for_text(STARTED)
+        worker.send(signal.SIGTERM)
+        wait_for((project / "closing").exists, "the closing")
+        worker.insist(signal.SIGTERM)
+        assert worker.ended() == 143
+        assert "email did not close within" in worker.err
+        assert "Traceback" not in worker.err

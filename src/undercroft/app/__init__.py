@@ -17,12 +17,16 @@ from undercroft.app._errors import (
     AlreadyOpenError,
     HomeNotWritableError,
     JobsNotFoundError,
+    NotConfiguredError,
     SettingFileError,
     UnknownSettingError,
 )
 from undercroft.app._findings import Finding, Severity
 from undercroft.app._infra import Infra, PartDescription, current
+from undercroft.app._required import MissingVariablesError, validate_env
+from undercroft.app._services import ServiceReport
 from undercroft.app._settings import Settings
+from undercroft.app._start import StartTimeoutError
 
 __all__ = [
     "AlreadyOpenError",
@@ -30,11 +34,16 @@ __all__ = [
     "HomeNotWritableError",
     "Infra",
     "JobsNotFoundError",
+    "MissingVariablesError",
+    "NotConfiguredError",
     "PartDescription",
+    "ServiceReport",
     "Setting",
     "SettingFileError",
     "Settings",
     "Severity",
+    "StartTimeoutError",
     "UnknownSettingError",
     "current",
+    "validate_env",
 ]

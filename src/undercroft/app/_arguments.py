@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from undercroft._core.clock import Clock
 from undercroft._core.durations import Duration
 from undercroft.app._jobs import JobSource
+from undercroft.connections.pubsub import Subscription, Topic
 from undercroft.email import Transport
 from undercroft.health import HealthCheck
 from undercroft.queue import Engine
@@ -27,6 +28,15 @@ class InfraArguments(TypedDict, total=False):
     home: str | Path | None
     log_level: str | None
     log_format: str | None
+    database: str | None
+    database_replica: str | None
+    redis: str | None
+    mongo: str | None
+    pubsub: str | None
+    topics: Iterable[Topic[Any]]
+    subscriptions: Iterable[Subscription[Any, Any]]
     close_timeout: Duration | None
+    start_timeout: Duration | None
+    process: str | None
     environ: Mapping[str, str] | None
     clock: Clock | None

@@ -11,6 +11,7 @@ from undercroft._core.clock import Clock
 from undercroft._core.errors import ConfigError, InvalidSettingsError
 from undercroft.app._handed import HandedIn, handed_in
 from undercroft.app._jobs import jobs_of
+from undercroft.app._services import Services
 from undercroft.app._settings import Settings, queue_in
 from undercroft.email import Email, Transport, open_transport
 from undercroft.health import HealthChecks
@@ -45,12 +46,17 @@ class Builder:
         sender, templates = self.settings.email_from.value, self.settings.email_templates.value
         return Email(transport, from_=sender, templates=templates, clock=self._clock)
 
-    def health(self, queue: Queue, email: Email) -> HealthChecks:
+    def services(self, bind: Callable[[], AbstractContextManager[object]]) -> Services:
+        """Return the connections."""
+        return Services(self.settings, self._arguments, self._clock, bind=bind, attempt=self._attempt)
+
+    def health(self, queue: Queue, email: Email, services: Services) -> HealthChecks:
         """Return the checks: of our parts first, so that one of the application's may replace it."""
         health = HealthChecks(clock=self._clock)
         if not self._problems:  # or there may be no queue to ask
             health.register("queue", queue.ping)
             health.register("email", email.ping, critical=False)
+            services.register_checks(health)
         for check in self._arguments["health_checks"]:
             self._attempt(partial(health.add, check))
         return health

@@ -52,19 +52,38 @@ class Environment:
         value = default if text is None else self._parsed(parse, text, origin, default)
         return Setting(value, origin, unused=is_set[1:])
 
+    def companions(self, names: tuple[str, ...]) -> Callable[[], Mapping[str, str]]:
+        """Return a reader of variables that complete another one, each also as `<NAME>_FILE`.
+
+        It is for that one's `parse`: what is wrong with them is no problem while nobody needs them. A variable is given
+        as it is, since spaces may belong to a password.
+        """
+        self._known.update(names)
+        given = [name for name in names if self._is_set(name)]
+        return lambda: {name: self._companion(name) for name in given}
+
     def require_all_known(self) -> None:
         """Add a problem for every `UNDERCROFT_*` variable that was never read."""
         allowed = self._known | {f"{name}_FILE" for name in self._known}
         ours = sorted(name for name in self._known if name.startswith(PREFIX))
         for name in sorted(self._variables):
             if name.startswith(PREFIX) and name not in allowed:
-                self.problems.append(
+                self._add(
                     UnknownSettingError(
                         f"{name} is set, and nothing reads it",
                         near=near_names(name, ours),
                         hint=f"remove it, or correct its name; there are: {', '.join(ours)}",
                     )
                 )
+
+    def _companion(self, name: str) -> str:
+        text, origin = self._text_of(name)
+        return self._variables[name] if origin == name else text or ""
+
+    def _add(self, problem: ConfigError) -> None:
+        # Two settings may read one variable, such as REDIS_URL, and what is wrong with it is one problem.
+        if all((type(known), known.message) != (type(problem), problem.message) for known in self.problems):
+            self.problems.append(problem)
 
     def _is_set(self, name: str) -> bool:
         return any(self._variables.get(spelling, "").strip() for spelling in (name, f"{name}_FILE"))
@@ -74,7 +93,7 @@ class Environment:
         text = self._variables.get(name, "").strip()
         file_name = self._variables.get(f"{name}_FILE", "").strip()
         if text and file_name:
-            self.problems.append(SettingFileError(f"both {name} and {name}_FILE are set", hint="keep one of the two"))
+            self._add(SettingFileError(f"both {name} and {name}_FILE are set", hint="keep one of the two"))
         if text:
             return text, name
         return self._content(f"{name}_FILE", file_name), f"{name}_FILE"
@@ -86,11 +105,11 @@ class Environment:
         except (OSError, ValueError) as exc:  # a ValueError is a NUL in the path, or bytes that are not UTF-8
             reason = exc.strerror if isinstance(exc, OSError) else "it is not a text file"
             problem = f"the file that {variable} names cannot be read: {reason}"
-            self.problems.append(SettingFileError(problem, hint="correct the path, or the file's rights"))
+            self._add(SettingFileError(problem, hint="correct the path, or the file's rights"))
             return None
         if not text:
             problem = f"the file that {variable} names is empty"
-            self.problems.append(SettingFileError(problem, hint=f"write the value into it, or unset {variable}"))
+            self._add(SettingFileError(problem, hint=f"write the value into it, or unset {variable}"))
         return text or None
 
     def _parsed(self, parse: Callable[[Any, str], T], given: object, origin: str, default: T) -> T:
@@ -98,7 +117,7 @@ class Environment:
             _require_content(given, origin)
             return parse(given, origin)
         except ConfigError as exc:
-            self.problems.append(exc)
+            self._add(exc)
             return default
 
 

@@ -5,8 +5,11 @@ UndercroftError
 │   ├── UnknownSettingError   an UNDERCROFT_* variable that nothing reads
 │   ├── SettingFileError      <NAME>_FILE cannot be read, or is one of two
 │   ├── HomeNotWritableError  UNDERCROFT_HOME cannot be written
-│   └── JobsNotFoundError     jobs="…" names nothing
-└── AlreadyOpenError (RuntimeError)  an Infra, or what was handed to it, is open already
+│   ├── JobsNotFoundError     jobs="…" names nothing
+│   ├── NotConfiguredError    infra.redis or infra.mongo, and nothing says where it is
+│   └── MissingVariablesError what validate_env requires in production is not there (`_required`)
+├── AlreadyOpenError (RuntimeError)  an Infra, or what was handed to it, is open already
+└── StartTimeoutError (TimeoutError) a part was not up before the start deadline (`_start`)
 """
 
 from __future__ import annotations
@@ -36,6 +39,12 @@ class JobsNotFoundError(ConfigError):
     """`jobs=` names a module that cannot be imported, or that holds no jobs."""
 
     code = "UC0207"
+
+
+class NotConfiguredError(ConfigError):
+    """A part without an embedded default was used, and no setting says where it is."""
+
+    code = "UC0209"
 
 
 class AlreadyOpenError(UndercroftError, RuntimeError):

@@ -8,10 +8,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from undercroft._core.errors import UndercroftError
+from undercroft.health import HealthReport
 from undercroft.logging import redact_text
 
 if TYPE_CHECKING:
     from undercroft.app._infra import Infra
+
+
+_PATIENCE_S = 3.0
 
 
 class Severity(StrEnum):
@@ -79,8 +83,7 @@ async def live_findings(infra: Infra) -> list[Finding]:
         if infra.is_open:
             report = await infra.health.run()
         else:
-            async with infra:
-                report = await infra.health.run()
+            report = await _opened_report(infra)
     except Exception as exc:  # whatever a transport of the application's own may raise: that is what was asked for
         return [_does_not_open(exc)]
     return [
@@ -93,6 +96,16 @@ async def live_findings(infra: Infra) -> list[Finding]:
         for name, result in report.checks.items()
         if result.status != "healthy"
     ]
+
+
+async def _opened_report(infra: Infra) -> HealthReport:
+    # Looking must not run jobs, nor wait as long as a deployment would.
+    await infra.open(background=False, start_timeout=_PATIENCE_S)
+    try:
+        with infra.bind():
+            return await infra.health.run()
+    finally:
+        await infra.close()
 
 
 def _does_not_open(exc: Exception) -> Finding:

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, Unpack, cast
+from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 from undercroft._core.bound import bind, bound_source
 from undercroft._core.clock import Clock, SystemClock
-from undercroft._core.durations import Duration
+from undercroft._core.durations import Duration, to_seconds
 from undercroft._core.errors import NotOpenError
 from undercroft._core.lifecycle import Lifecycle, Part
 from undercroft._core.url import Url
@@ -23,10 +23,22 @@ from undercroft.app._findings import Finding, live_findings, static_findings
 from undercroft.app._home import Home
 from undercroft.app._jobs import JobSource, sources_of
 from undercroft.app._process_logging import ProcessLogging
+from undercroft.app._services import ServiceReport, Services, report_services
 from undercroft.app._settings import Settings
+from undercroft.app._start import Patient, StartDeadline
+from undercroft.connections.mongo import Mongo
+from undercroft.connections.pubsub import PubSub, Subscription, Topic
+from undercroft.connections.sql import Database
 from undercroft.email import Email, Transport
 from undercroft.health import HealthCheck, HealthChecks
 from undercroft.queue import Engine, Queue
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis, RedisCluster
+
+
+# Of the time for closing: what running jobs get before the parts under them are closed.
+_GRACE_SHARE = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +83,7 @@ class Infra:
     queue: Queue
     email: Email
     health: HealthChecks
+    services: Services
 
     def __init__(
         self,
@@ -85,7 +98,16 @@ class Infra:
         home: str | Path | None = None,
         log_level: str | None = None,
         log_format: str | None = None,
+        database: str | None = None,
+        database_replica: str | None = None,
+        redis: str | None = None,
+        mongo: str | None = None,
+        pubsub: str | None = None,
+        topics: Iterable[Topic[Any]] = (),
+        subscriptions: Iterable[Subscription[Any, Any]] = (),
         close_timeout: Duration | None = None,
+        start_timeout: Duration | None = None,
+        process: str | None = None,
         environ: Mapping[str, str] | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -100,7 +122,16 @@ class Infra:
             "home": home,
             "log_level": log_level,
             "log_format": log_format,
+            "database": database,
+            "database_replica": database_replica,
+            "redis": redis,
+            "mongo": mongo,
+            "pubsub": pubsub,
+            "topics": tuple(topics),
+            "subscriptions": tuple(subscriptions),
             "close_timeout": close_timeout,
+            "start_timeout": start_timeout,
+            "process": process,
             "environ": dict(os.environ if environ is None else environ),
             "clock": clock,
         }
@@ -111,10 +142,39 @@ class Infra:
         builder = Builder(self._arguments, self.clock)
         self.queue = builder.queue(self.bind)
         self.email = builder.email()
-        self.health = builder.health(self.queue, self.email)
+        self.services = builder.services(self.bind)
+        self.health = builder.health(self.queue, self.email, self.services)
         self.settings = builder.settings
         self._handed_in = tuple(builder.handed_in)
         builder.finish()
+
+    @property
+    def db(self) -> Database:
+        """The SQL database. Without a setting, a SQLite file in the home that is opened at first use."""
+        return self.services.database
+
+    @property
+    def redis(self) -> Redis | RedisCluster:
+        """The real `redis.asyncio` client: `await infra.redis.set("user:1", "…", ex=300)`.
+
+        Raises:
+            NotConfiguredError: No setting says where Redis is.
+        """
+        return self.services.redis.client
+
+    @property
+    def mongo(self) -> Mongo:
+        """MongoDB.
+
+        Raises:
+            NotConfiguredError: No setting says where it is.
+        """
+        return self.services.mongo
+
+    @property
+    def pubsub(self) -> PubSub:
+        """Topics and subscriptions. Without a setting, in this process."""
+        return self.services.pubsub
 
     @property
     def is_open(self) -> bool:
@@ -133,8 +193,11 @@ class Infra:
             _unbind(binding)
         await self.close()
 
-    async def open(self) -> None:
+    async def open(self, *, background: bool = True, start_timeout: Duration | None = None) -> None:
         """Open every part in floor order; when one fails, the ones before it are closed and its error is raised.
+
+        In a process of the kind `worker` or `all`, jobs and subscriptions run from then on; `background=False` leaves
+        them to the caller. `start_timeout` comes before the setting of that name.
 
         Cancellation: safe; what was opened is closed before it propagates.
 
@@ -143,7 +206,10 @@ class Infra:
         """
         if self._lifecycle is not None:
             raise AlreadyOpenError("this Infra is open already", hint="open it in one place: the outermost")
-        self._lifecycle = Lifecycle(tuple(self._parts()), close_timeout=self.settings.close_timeout.value)
+        patience_s = self.settings.start_timeout.value if start_timeout is None else to_seconds(start_timeout)
+        runs_background = background and self.settings.runs_background
+        parts = tuple(self._parts(runs_background=runs_background, patience_s=patience_s))
+        self._lifecycle = Lifecycle(parts, close_timeout=self.settings.close_timeout.value)
         try:
             with self.bind():
                 await self._lifecycle.open()
@@ -161,6 +227,14 @@ class Infra:
         """
         if self._lifecycle is not None:
             await self._lifecycle.close()
+
+    def hurry(self) -> None:
+        """Cut the closing short: every part still gets a last chance, a quarter of a second. Harmless when not open.
+
+        Does not close by itself; called before `close`, it holds for that one.
+        """
+        if self._lifecycle is not None:
+            self._lifecycle.hurry()
 
     @contextmanager
     def bind(self) -> Iterator[Self]:
@@ -192,10 +266,17 @@ class Infra:
 
     def describe(self) -> list[PartDescription]:
         """Say which backend each part got and which setting chose it, secrets hidden."""
-        return [
-            _description("queue", self.queue.backend, self.settings.queue),
-            _description("email", self.email.transport_name, self.settings.email),
+        settings = self.settings
+        described = [
+            _description("queue", self.queue.backend, settings.queue),
+            _description("email", self.email.transport_name, settings.email),
+            _description("database", _scheme(settings.database), settings.database),
+            _description("redis", "redis", settings.redis),
+            _description("mongo", "mongodb", settings.mongo),
+            _description("pubsub", self.pubsub.backend, settings.pubsub),
         ]
+        # What has no default and no setting is not there; what was handed in has no URL, and is.
+        return [part for part in described if part.url or part.part in ("queue", "email")]
 
     async def check(self, *, connect: bool = True) -> list[Finding]:
         """Return what is unsafe, missing or unreachable; an empty list is good news.
@@ -209,11 +290,21 @@ class Infra:
             findings += await live_findings(self)
         return findings
 
+    async def report_services(self) -> list[ServiceReport]:
+        """Open each service by itself, ask whether it is reachable, how fast and in which version, and close it.
+
+        Raises:
+            AlreadyOpenError: This is open; its health checks tell then.
+        """
+        if self._lifecycle is not None:
+            raise AlreadyOpenError("this Infra is open", hint="ask `await infra.health.run()`")
+        return await report_services(self)
+
     def __repr__(self) -> str:
         parts = ", ".join(f"{part.part}={part.backend}" for part in self.describe())
         return f"Infra({parts}, is_open={self._is_open})"
 
-    def _parts(self) -> Iterator[Part]:
+    def _parts(self, *, runs_background: bool, patience_s: float) -> Iterator[Part]:
         settings = self.settings
         yield "infra", self._living()
         yield "logging", ProcessLogging(settings)
@@ -221,9 +312,15 @@ class Infra:
             yield "home", Home(settings.home.value, origin=settings.home.origin)
         for part in self._handed_in:
             yield part.argument, part
-        yield "queue", self.queue
-        yield "email", self.email
+        deadline = StartDeadline(patience_s, self.clock)
+        for name, service in (*self.services.proven_parts(), ("queue", self.queue), ("email", self.email)):
+            yield name, Patient(name, service, deadline=deadline, clock=self.clock)
         yield "infra", self._serving()
+        if runs_background:
+            grace_s = settings.close_timeout.value * _GRACE_SHARE
+            yield "worker", self.queue.worker(grace=grace_s)
+            if self.pubsub.subscriptions:
+                yield "subscriber", self.pubsub.subscriber(grace=grace_s)
 
     @asynccontextmanager
     async def _living(self) -> AsyncIterator[None]:
@@ -254,6 +351,10 @@ def current() -> Infra:
 def _description(part: str, backend: str, setting: Setting[Url | None]) -> PartDescription:
     url = "" if setting.value is None else str(setting.value)
     return PartDescription(part=part, backend=backend, url=url, chosen_by=setting.origin)
+
+
+def _scheme(setting: Setting[Url | None]) -> str:
+    return "" if setting.value is None else setting.value.base_scheme
 
 
 def _unbind(binding: AbstractContextManager[Any]) -> None:

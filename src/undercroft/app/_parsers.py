@@ -4,12 +4,13 @@ its origin, which their errors name."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from undercroft._core.durations import Duration, to_seconds
 from undercroft._core.errors import ConfigError, near_names
 from undercroft._core.url import Url
+from undercroft.connections.sql import mysql_url
 from undercroft.email import EmailError, parse_address
 
 
@@ -23,6 +24,30 @@ def as_email_url(given: object, origin: str) -> Url | None:
     if isinstance(given, str) and origin.removesuffix("_FILE") == "RESEND_API_KEY":
         return Url(scheme="resend", password=given, host="api.resend.com")
     return as_url(given, origin)
+
+
+def mysql_parser(companions: Callable[[], Mapping[str, str]]) -> Callable[[object, str], Url | None]:
+    """Return a parser as `as_url`, where `MYSQL_HOST` and its companions stand for a whole URL."""
+
+    def parse(given: object, origin: str) -> Url | None:
+        if origin.removesuffix("_FILE") == "MYSQL_HOST":
+            return mysql_url({**companions(), "MYSQL_HOST": _as_text(given, origin)})
+        return as_url(given, origin)
+
+    return parse
+
+
+def pubsub_parser(companions: Callable[[], Mapping[str, str]]) -> Callable[[object, str], Url | None]:
+    """Return a parser as `as_url`, where `PUBSUB_PROJECT_ID` stands for a whole URL, the emulator's host included."""
+
+    def parse(given: object, origin: str) -> Url | None:
+        if origin.removesuffix("_FILE") != "PUBSUB_PROJECT_ID":
+            return as_url(given, origin)
+        emulator = companions().get("PUBSUB_EMULATOR_HOST", "").strip()
+        options = {"emulator": emulator} if emulator else {}
+        return Url(scheme="pubsub", host=_as_text(given, origin), options=options)
+
+    return parse
 
 
 def as_sender(given: object, origin: str) -> str:

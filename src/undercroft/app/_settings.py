@@ -10,9 +10,20 @@ from typing import Any, Self
 from undercroft._core.errors import ConfigError, InvalidSettingsError
 from undercroft._core.url import Url
 from undercroft.app._environment import Environment, Setting
-from undercroft.app._parsers import as_duration, as_email_url, as_path, as_paths, as_sender, as_url, one_of
+from undercroft.app._parsers import (
+    as_duration,
+    as_email_url,
+    as_path,
+    as_paths,
+    as_sender,
+    as_url,
+    mysql_parser,
+    one_of,
+    pubsub_parser,
+)
 
 ENVIRONMENTS = ("development", "production", "test")
+PROCESSES = ("all", "api", "worker")
 LOG_LEVELS = ("critical", "debug", "error", "fatal", "info", "warn", "warning")
 LOG_FORMATS = ("auto", "json", "text")
 
@@ -35,6 +46,20 @@ class Settings:
     email: Setting[Url | None]
     """The URL of the mail's transport; `None` when a transport was handed in. From `UNDERCROFT_EMAIL`, then
     `RESEND_API_KEY` (a key, no URL), then `SMTP_URL`. Default `inbox:///.undercroft/inbox` (in the home)."""
+    database: Setting[Url | None]
+    """The URL of the SQL database. From `UNDERCROFT_DATABASE`, then `DATABASE_URL`, then `MYSQL_HOST` (with
+    `MYSQL_PORT`, `MYSQL_USER`, `MYSQL_PASSWORD` and `MYSQL_DATABASE`). Default `sqlite:///.undercroft/app.db` (in the
+    home; opened at first use)."""
+    database_replica: Setting[Url | None]
+    """The URL of a replica that `read_session()` reads. From `UNDERCROFT_DATABASE_REPLICA`, then
+    `DATABASE_REPLICA_URL`. Default none."""
+    redis: Setting[Url | None]
+    """The URL of Redis. From `UNDERCROFT_REDIS`, then `REDIS_URL`. Default none."""
+    mongo: Setting[Url | None]
+    """The URL of MongoDB. From `UNDERCROFT_MONGO`, then `MONGODB_URI`. Default none."""
+    pubsub: Setting[Url | None]
+    """The URL of Pub/Sub. From `UNDERCROFT_PUBSUB`, then `PUBSUB_PROJECT_ID` (a project, no URL; with
+    `PUBSUB_EMULATOR_HOST`). Default `memory://` (this process)."""
     email_from: Setting[str | None]
     """The sender of mail that names none, `shop@example.com` or `Shop <shop@example.com>`. From `EMAIL_FROM`. Default
     none; the inbox takes `noreply@localhost`."""
@@ -49,6 +74,17 @@ class Settings:
     `auto`."""
     close_timeout: Setting[float]
     """How long closing may take in all: `30`, `30s`, `1m`. From `UNDERCROFT_CLOSE_TIMEOUT`. Default `10s`."""
+    start_timeout: Setting[float]
+    """How long opening may wait in all for servers that are not up yet. From `UNDERCROFT_START_TIMEOUT`. Default
+    `30s`."""
+    process: Setting[str]
+    """What this process does: `api` serves requests, `worker` runs jobs and subscriptions, `all` both. From
+    `UNDERCROFT_PROCESS`, then `PROCESS_MODE`. Default `api`."""
+
+    @property
+    def runs_background(self) -> bool:
+        """Whether jobs and subscriptions run inside this process, from opening to closing."""
+        return self.process.value != "api"
 
     @property
     def is_production(self) -> bool:
@@ -86,17 +122,42 @@ class Settings:
             home=home,
             queue=read("queue", ("UNDERCROFT_QUEUE", "REDIS_URL"), as_url, queue_in(home.value)),
             email=read("email", ("UNDERCROFT_EMAIL", "RESEND_API_KEY", "SMTP_URL"), as_email_url, inbox_in(home.value)),
+            database=read(
+                "database",
+                ("UNDERCROFT_DATABASE", "DATABASE_URL", "MYSQL_HOST"),
+                mysql_parser(environment.companions(_MYSQL)),
+                database_in(home.value),
+            ),
+            database_replica=read(
+                "database_replica", ("UNDERCROFT_DATABASE_REPLICA", "DATABASE_REPLICA_URL"), as_url, None
+            ),
+            redis=read("redis", ("UNDERCROFT_REDIS", "REDIS_URL"), as_url, None),
+            mongo=read("mongo", ("UNDERCROFT_MONGO", "MONGODB_URI"), as_url, None),
+            pubsub=read(
+                "pubsub",
+                ("UNDERCROFT_PUBSUB", "PUBSUB_PROJECT_ID"),
+                pubsub_parser(environment.companions(("PUBSUB_EMULATOR_HOST",))),
+                Url(scheme="memory"),
+            ),
             email_from=read("email_from", ("EMAIL_FROM",), as_sender, None),
             email_templates=read("email_templates", ("UNDERCROFT_EMAIL_TEMPLATES",), as_paths, _TEMPLATES),
             log_level=read("log_level", ("LOG_LEVEL",), one_of(LOG_LEVELS), "info"),
             log_format=read("log_format", ("LOG_FORMAT",), one_of(LOG_FORMATS), "auto"),
             close_timeout=read("close_timeout", ("UNDERCROFT_CLOSE_TIMEOUT",), as_duration, 10.0),
+            start_timeout=read("start_timeout", ("UNDERCROFT_START_TIMEOUT",), as_duration, 30.0),
+            process=read("process", ("UNDERCROFT_PROCESS", "PROCESS_MODE"), one_of(PROCESSES), "api"),
         )
         environment.require_all_known()
         return settings, tuple(environment.problems)
 
 
 _TEMPLATES = (Path("emails"), Path("content/locales/{locale}/emails"))
+_MYSQL = ("MYSQL_PORT", "MYSQL_USER", "MYSQL_PASSWORD", "MYSQL_DATABASE")
+
+
+def database_in(home: Path) -> Url:
+    """Return the URL of the embedded database in `home`."""
+    return Url(scheme="sqlite", path=f"/{home / 'app.db'}")
 
 
 def queue_in(home: Path) -> Url:

@@ -8,6 +8,7 @@ from undercroft.asgi._health import health_app, health_path
 from undercroft.asgi._lifespan import serve_lifespan
 from undercroft.asgi._request import names_of, serve
 from undercroft.asgi._types import AnyASGIApp, ASGIApp, Receive, Scope, Send
+from undercroft.asgi._worker_process import refuse
 
 
 class InfraMiddleware:
@@ -17,7 +18,8 @@ class InfraMiddleware:
     FastAPI. It opens the `Infra` when the server starts and closes it when the server stops (unless it is open already:
     whoever opened it closes it), binds it for every request and websocket, gives each request an id and a trace (the
     client's, where they are valid) and answers with `x-request-id`, writes one access line for each, turns our errors
-    into problem documents, and answers the health paths.
+    into problem documents, and answers the health paths. In a process of the kind `worker` (`UNDERCROFT_PROCESS`) it
+    answers only these, and the application is not asked.
 
     Args:
         app: The application.
@@ -29,6 +31,7 @@ class InfraMiddleware:
 
     def __init__(self, app: AnyASGIApp, infra: Infra, *, health: bool = True) -> None:
         self.app: ASGIApp = app
+        self._app: ASGIApp = refuse if infra.settings.process.value == "worker" else app
         self.infra = infra
         self._answers_health = health
         self._new_id = IdSource(infra.clock)
@@ -52,6 +55,6 @@ class InfraMiddleware:
 
     async def _serve_request(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = health_path(scope) if self._answers_health else None
-        app = self.app if path is None else health_app(path, self.infra)
+        app = self._app if path is None else health_app(path, self.infra)
         names = names_of(scope, self._new_id)
         await serve(app, self.infra, names, scope, receive, send, is_quiet=path is not None)

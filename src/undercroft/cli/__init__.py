@@ -3,8 +3,11 @@
     undercroft version                      what is installed here
     undercroft config show shop.app         every setting, where it came from, and what was built of it
     undercroft check shop.app               what is unsafe, missing or unreachable
+    undercroft services shop.app            which services there are, and whether they answer
+    undercroft db ping shop.app             the SQL database alone
+    undercroft migrate shop.app             bring undercroft's own tables up to date
     undercroft dev shop.app:app             application and worker in one process, restarted when a file changes
-    undercroft worker shop.app              run jobs until SIGTERM
+    undercroft worker shop.app              run jobs and subscriptions until SIGTERM
     undercroft explain UC1203               what an error means and where it comes from
     undercroft demo                         the demo shop
 

@@ -9,20 +9,21 @@ from undercroft.cli._dev_options import DevOptions
 from undercroft.cli._finding import Application
 
 if TYPE_CHECKING:
-    from undercroft.app import PartDescription
+    from undercroft.app import Infra, PartDescription
 
 
 def block_of(application: Application, options: DevOptions, *, seconds: float) -> str:
-    """Return the lines: where the application answers, what runs jobs, where mail goes."""
+    """Return the lines: where the application answers, what runs jobs and handles messages, where mail goes."""
     address = f"http://{shown(options.host, options.port)}"
     if options.is_restart:
         return _line("ready", f"{address}   after {seconds:.1f}s")
-    parts = {part.part: part for part in application.infra.describe()}
-    queues = ", ".join(sorted({"default", *(job.options.queue for job in application.infra.queue.jobs.values())}))
-    slots = f"{options.concurrency} slot{'' if options.concurrency == 1 else 's'}"
+    infra = application.infra
+    parts = {part.part: part for part in infra.describe()}
+    queues = ", ".join(sorted({"default", *(job.options.queue for job in infra.queue.jobs.values())}))
     lines = [
         _line("app", f"{address}   reload {'on' if options.has_reload else 'off'}"),
-        _line("worker", f"{slots}, queues {queues}, store {_place(parts['queue'])}"),
+        _line("worker", f"{_slots(infra, options)}, queues {queues}, store {_place(parts['queue'])}"),
+        *_subscriptions_line(infra),
         _email_line(parts["email"]),
     ]
     if application.is_wrapped_here:
@@ -30,6 +31,17 @@ def block_of(application: Application, options: DevOptions, *, seconds: float) -
             _line("note", f"{options.app} has no InfraMiddleware and was given one; a server will not do that")
         )
     return "\n".join(lines)
+
+
+def _slots(infra: Infra, options: DevOptions) -> str:
+    if infra.settings.runs_background:
+        return f"the application's own ({infra.settings.process.origin})"
+    return f"{options.concurrency} slot{'' if options.concurrency == 1 else 's'}"
+
+
+def _subscriptions_line(infra: Infra) -> list[str]:
+    names = ", ".join(infra.pubsub.subscriptions)
+    return [_line("messages", f"subscriptions {names} ({infra.pubsub.backend})")] if names else []
 
 
 def _email_line(email: PartDescription) -> str:

@@ -8,12 +8,15 @@ import click
 
 from undercroft.cli._check import check
 from undercroft.cli._config import config
+from undercroft.cli._db import db
 from undercroft.cli._demo import demo
 from undercroft.cli._dev import dev
 from undercroft.cli._exit_codes import EPILOG, ExitCode
 from undercroft.cli._explain import explain
+from undercroft.cli._migrate import migrate
 from undercroft.cli._options import debug_option
 from undercroft.cli._report import RunOptions, reported
+from undercroft.cli._services import services
 from undercroft.cli._version import version
 from undercroft.cli._worker import worker
 
@@ -28,7 +31,7 @@ def commands() -> None:
     """
 
 
-for _command in (check, config, demo, dev, explain, version, worker):
+for _command in (check, config, db, demo, dev, explain, migrate, services, version, worker):
     commands.add_command(_command)
 
 

@@ -31,6 +31,11 @@ def print_json(value: object) -> None:
     sys.stdout.write(msgspec.json.format(to_json(value), indent=2).decode() + "\n")
 
 
+def shown_ms(value: float | None) -> str:
+    """Write a latency for a table."""
+    return "-" if value is None else f"{value:.1f} ms"
+
+
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table as wide as the terminal, 80 columns where there is none. Nothing is cut off: long cells wrap."""
     is_terminal = sys.stdout.isatty()

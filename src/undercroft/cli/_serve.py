@@ -1,4 +1,4 @@
-"""Application, worker and scheduler in one process."""
+"""Application, worker and subscriber in one process."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import time
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -14,7 +15,10 @@ from undercroft.cli._dev_options import GRACE_S, DevOptions
 from undercroft.cli._finding import Application, load_application
 from undercroft.cli._server import Server
 from undercroft.cli._signals import StopRequests
-from undercroft.cli._stopping import stop_worker_when_asked
+from undercroft.cli._stopping import Runner, hurried_when_forced, stop_all, stop_when_asked
+
+if TYPE_CHECKING:
+    from undercroft.app import Infra
 
 _PARENT_INTERVAL_S = 1.0
 
@@ -48,18 +52,29 @@ async def _serve(
     parent_pid: int | None,
 ) -> int:
     infra = application.infra
-    worker = infra.queue.worker(concurrency=options.concurrency, grace=GRACE_S)
+    runners = _runners(infra, options.concurrency)
     with stop:
-        async with infra, anyio.create_task_group() as tasks:
-            tasks.start_soon(worker.run, name="worker")
-            tasks.start_soon(stop_worker_when_asked, worker, stop, GRACE_S, name="stop worker")
+        async with hurried_when_forced(infra, stop), infra, anyio.create_task_group() as tasks:
+            for runner in runners:
+                tasks.start_soon(runner.run)
+            if runners:
+                tasks.start_soon(stop_when_asked, runners, stop, GRACE_S, name="stop requests")
             tasks.start_soon(_stop_server, server, stop, name="stop server")
             if parent_pid is not None:
                 tasks.start_soon(_stop_without, parent_pid, stop, name="watch parent")
             await server.serve(sockets=[listener])
-            await worker.stop()
+            await stop_all(runners)
             tasks.cancel_scope.cancel()
     return stop.exit_code
+
+
+def _runners(infra: Infra, concurrency: int) -> list[Runner]:
+    if infra.settings.runs_background:  # it starts its own when it is opened
+        return []
+    runners: list[Runner] = [infra.queue.worker(concurrency=concurrency, grace=GRACE_S)]
+    if infra.pubsub.subscriptions:
+        runners.append(infra.pubsub.subscriber(grace=GRACE_S))
+    return runners
 
 
 async def _stop_server(server: Server, stop: StopRequests) -> None:

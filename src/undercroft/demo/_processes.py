@@ -16,6 +16,17 @@ import anyio.to_thread
 from undercroft._core.errors import Kind, UndercroftError
 
 _STOP_S = 15.0
+_SETTINGS = (
+    "DATABASE_",
+    "EMAIL_FROM",
+    "MONGODB_",
+    "MYSQL_",
+    "PROCESS_MODE",
+    "PUBSUB_",
+    "RESEND_",
+    "SMTP_",
+    "UNDERCROFT_",
+)
 
 
 class PortTakenError(UndercroftError):
@@ -102,10 +113,12 @@ class Processes:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Return the variables for the shop: this process's, with the home replaced and mail kept on this machine."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("UNDERCROFT_")}
-    for name in ("RESEND_API_KEY", "SMTP_URL", "EMAIL_FROM"):
-        kept.pop(name, None)
+    """Return the variables for the shop: this process's, with a home of its own.
+
+    Only what chooses the queue is taken from the application's settings: no mail leaves the machine, and no database of
+    somebody's is touched.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
     if "UNDERCROFT_QUEUE" in os.environ:
         kept["UNDERCROFT_QUEUE"] = os.environ["UNDERCROFT_QUEUE"]
     return {**kept, "UNDERCROFT_HOME": str(home), "LOG_FORMAT": "json", "LOG_LEVEL": "info"}

@@ -18,7 +18,12 @@ from __future__ import annotations
 from undercroft.health._checks import HealthChecks
 from undercroft.health._definition import HealthCheck, health_check
 from undercroft.health._errors import HealthCheckError, HealthDialectError
-from undercroft.health._face import register_health_check, remove_health_check, run_health_checks
+from undercroft.health._face import (
+    perform_readiness_check,
+    register_health_check,
+    remove_health_check,
+    run_health_checks,
+)
 from undercroft.health._report import HealthReport, HealthResult
 from undercroft.health._status import HealthStatus
 
@@ -31,6 +36,7 @@ __all__ = [
     "HealthResult",
     "HealthStatus",
     "health_check",
+    "perform_readiness_check",
     "register_health_check",
     "remove_health_check",
     "run_health_checks",
