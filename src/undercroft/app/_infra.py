@@ -155,7 +155,7 @@ class Infra:
 
     @property
     def redis(self) -> Redis | RedisCluster:
-        """The real `redis.asyncio` client: `await infra.redis.set("user:1", "…", ex=300)`.
+        """The real client, redis-py's: `await infra.redis.set("user:1", "…", ex=300)`.
 
         Raises:
             NotConfiguredError: No setting says where Redis is.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import gc
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -20,3 +21,10 @@ async def server() -> AsyncIterator[MongoServer]:
 async def mongo(server: MongoServer) -> AsyncIterator[Mongo]:
     async with Mongo(f"{server.url}/shop", server_selection_timeout="3s") as mongo:
         yield mongo
+
+
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """Collect in this test what it leaves, not in a later one."""
+    yield
+    gc.collect()

@@ -26,7 +26,12 @@ from undercroft.connections.mongo import (
 from undercroft.testing.fault_proxy import FaultProxy
 from undercroft.testing.mongo_server import MongoServer
 
-pytestmark = pytest.mark.anyio
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.usefixtures("collected"),
+    # pymongo 4.20 leaves the socket to the garbage collector when it is closed while its monitor connects.
+    pytest.mark.filterwarnings(r"ignore:unclosed <socket\.socket fd=\d+, [^>]*laddr=[^>]*>:ResourceWarning"),
+]
 RESTARTS = 20
 CANCELS = 300
 

@@ -25,11 +25,11 @@ class _TimedCursor(AsyncAdapt_asyncmy_cursor):
     __slots__ = ()
 
     def execute(self, operation: Any, parameters: Any = None) -> Any:
-        with Deadline(_timeout_of(self)):
+        with _of(self).statement():
             return super().execute(operation, parameters)
 
     def executemany(self, operation: Any, seq_of_parameters: Any) -> Any:
-        with Deadline(_timeout_of(self)):
+        with _of(self).statement():
             return super().executemany(operation, seq_of_parameters)
 
 
@@ -37,29 +37,30 @@ class _TimedStream(AsyncAdapt_asyncmy_ss_cursor):
     __slots__ = ()
 
     def execute(self, operation: Any, parameters: Any = None) -> Any:
-        with Deadline(_timeout_of(self)):
+        with _of(self).statement():
             return super().execute(operation, parameters)
 
     def fetchone(self) -> Any:
-        with Deadline(_timeout_of(self)):
+        with _of(self).statement():
             return super().fetchone()
 
     def fetchmany(self, size: int | None = None) -> Any:
-        with Deadline(_timeout_of(self)):
+        with _of(self).statement():
             return super().fetchmany(size)
 
     def fetchall(self) -> Any:
-        with Deadline(_timeout_of(self)):
+        with _of(self).statement():
             return super().fetchall()
 
 
 class TimedConnection(AsyncAdapt_asyncmy_connection):
     """One connection; `timeout_s` bounds each of its statements, `None` does not."""
 
-    __slots__ = ("timeout_s",)
+    __slots__ = ("_is_clean", "timeout_s")
     _cursor_cls = _TimedCursor
     _ss_cursor_cls = _TimedStream
     timeout_s: float | None
+    _is_clean: bool
 
     @classmethod
     def open(
@@ -69,17 +70,29 @@ class TimedConnection(AsyncAdapt_asyncmy_connection):
         dbapi: Any = dialect.loaded_dbapi
         connection = await_(cls.create(dbapi, dbapi.asyncmy.connect(*arguments, **options)))
         connection.timeout_s = timeout_s
+        connection._is_clean = False  # noqa: SLF001 - its own class
         return connection
+
+    def statement(self) -> Deadline:
+        """Return the deadline of a statement that begins."""
+        self._is_clean = False
+        return Deadline(self.timeout_s)
 
     def commit(self) -> None:
         with Deadline(self.timeout_s):
             super().commit()
+        self._is_clean = True
 
     def rollback(self) -> None:
+        """Roll back, unless nothing happened since the last time: SQLAlchemy does it twice for each session."""
+        if self._is_clean:
+            return
         with Deadline(self.timeout_s):
             super().rollback()
+        self._is_clean = True
 
 
-def _timeout_of(cursor: AsyncAdapt_asyncmy_cursor) -> float | None:
+def _of(cursor: AsyncAdapt_asyncmy_cursor) -> TimedConnection:
     connection = cursor._adapt_connection  # noqa: SLF001 - where SQLAlchemy keeps it, for its own cursors too
-    return connection.timeout_s if isinstance(connection, TimedConnection) else None
+    assert isinstance(connection, TimedConnection)
+    return connection

@@ -104,6 +104,12 @@ class EndingConnection(AsyncAdapt_aiosqlite_connection):
         connecting._thread.daemon = True  # as SQLAlchemy does: a forgotten one must not keep the process
         return cls(dbapi, await_(connecting))
 
+    def rollback(self) -> None:
+        """Roll back what is open; SQLAlchemy does it twice for each session, and a visit costs."""
+        raw = self._connection._connection
+        if raw is not None and raw.in_transaction:
+            super().rollback()
+
     def terminate(self) -> None:
         """Roll back and close; interrupt a statement that takes longer. Waits a little for it, whoever is cancelled."""
         connection: Any = self._connection
