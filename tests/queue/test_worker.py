@@ -337,6 +337,29 @@ async def test_job_that_outlasts_the_grace_is_given_back_uncounted(path: Path) -
     assert (record.state, record.failures, record.crashes) == (JobState.WAITING, 0, 0)
 
 
+async def test_block_whose_end_runs_out_of_time_gives_its_jobs_back(path: Path) -> None:
+    started = anyio.Event()
+
+    async def endless() -> None:
+        started.set()
+        await anyio.sleep_forever()
+
+    job = define_job(name="endless", handler=endless, options={"timeout": None})
+    async with opened(path, job) as queue:
+        handle = await queue.enqueue(job)
+        worker = queue.worker(grace="1h")
+        await worker.__aenter__()
+        await started.wait()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await worker.__aexit__(None, None, None)
+        record = await handle.info()
+
+    assert not worker.is_running
+    assert record is not None
+    assert (record.state, record.failures, record.crashes) == (JobState.WAITING, 0, 0)
+
+
 async def test_second_stop_cuts_the_grace_short(path: Path) -> None:
     started = anyio.Event()
 

@@ -11,6 +11,7 @@ from typing import Any, Self
 import anyio
 import anyio.abc
 
+from undercroft._core.background import InBackground
 from undercroft._core.clock import Clock, SystemClock
 from undercroft._core.durations import Duration, to_seconds
 from undercroft._core.errors import NotOpenError
@@ -84,7 +85,7 @@ class Worker:
         self._draining = anyio.CancelScope()
         self._slot_freed = anyio.Event()
         self._stopped = anyio.Event()
-        self._background: anyio.abc.TaskGroup | None = None
+        self._background = InBackground(self.run, self.stop, name=f"undercroft worker {self.id}")
 
     @property
     def is_running(self) -> bool:
@@ -97,19 +98,12 @@ class Worker:
         return len(self._slots)
 
     async def __aenter__(self) -> Self:
-        self._background = anyio.create_task_group()
         await self._background.__aenter__()
-        self._background.start_soon(self.run, name=f"undercroft worker {self.id}")
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        assert self._background is not None
-        if exc is None:
-            await self.stop()
-        else:  # the block failed: give the jobs back and let its error through
-            self._background.cancel_scope.cancel()
         return await self._background.__aexit__(exc_type, exc, traceback)
 
     async def run(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Self
 import anyio
 import anyio.abc
 
+from undercroft._core.background import InBackground
 from undercroft._core.clock import Clock
 from undercroft._core.durations import Duration, to_seconds
 from undercroft._core.errors import NotOpenError
@@ -82,7 +83,7 @@ class Subscriber:
         ]
         self._has_started = False
         self._stopped = anyio.Event()
-        self._background: anyio.abc.TaskGroup | None = None
+        self._background = InBackground(self.run, self.stop, name=f"undercroft subscriber {self.id}")
 
     @property
     def is_running(self) -> bool:
@@ -109,19 +110,12 @@ class Subscriber:
         )
 
     async def __aenter__(self) -> Self:
-        self._background = anyio.create_task_group()
         await self._background.__aenter__()
-        self._background.start_soon(self.run, name=f"undercroft subscriber {self.id}")
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        assert self._background is not None
-        if exc is None:
-            await self.stop()
-        else:  # the block failed: give the messages back and let its error through
-            self._background.cancel_scope.cancel()
         return await self._background.__aexit__(exc_type, exc, traceback)
 
     async def run(self) -> None:
