@@ -278,6 +278,56 @@ async def test_store_goes_on_after_a_failing_write(
     assert await texts(store) == ["next"]
 
 
+async def test_writes_need_no_savepoints_while_none_fails(store: SqliteStore) -> None:
+    statements: list[str] = []
+    await store.read(lambda db: db.set_trace_callback(statements.append))
+    await ask(store, *(add(str(n)) for n in range(5)))
+    await store.read(lambda db: db.set_trace_callback(None))
+
+    assert not [statement for statement in statements if "SAVEPOINT" in statement]
+
+
+async def test_work_beside_a_failing_one_is_done_again_and_counts_once(store: SqliteStore) -> None:
+    calls: list[str] = []
+
+    def noted(db: sqlite3.Connection) -> None:
+        calls.append("called")
+        add("noted")(db)
+
+    await ask(store, noted, fail, add("after"))
+
+    assert len(calls) == 2
+    assert await texts(store) == ["noted", "after"]
+
+
+async def test_submitted_write_tells_after_its_commit_though_nobody_waits(store: SqliteStore) -> None:
+    told: list[int] = []
+    future = store.submit(
+        lambda db: db.execute("INSERT INTO notes (text) VALUES ('a')").rowcount, on_commit=told.append
+    )
+    future.cancel()
+
+    await until(lambda: told == [1])
+    assert await texts(store) == ["a"]
+
+
+async def test_submitted_write_that_fails_tells_nothing(store: SqliteStore) -> None:
+    told: list[None] = []
+    future = store.submit(fail, on_commit=told.append)
+
+    with pytest.raises(KeyError):
+        await future
+    assert told == []
+
+
+async def test_file_that_was_replaced_is_written_no_more(path: Path, store: SqliteStore) -> None:
+    path.rename(path.with_name("aside.db"))
+    path.write_bytes(b"")
+
+    with pytest.raises(StoreUnavailableError, match="deleted or replaced"):
+        await store.write(add("a"))
+
+
 async def test_error_of_the_work_itself_is_raised_as_it_is(store: SqliteStore) -> None:
     with pytest.raises(KeyError, match="work"):
         await store.write(fail)

@@ -56,7 +56,9 @@ class Schema(Generic[T]):
         self.what = what or getattr(type_, "__name__", str(type_))
         try:
             self._decoder = msgspec.json.Decoder(type_, dec_hook=load_model)
-            strangers = [t for t in _custom_types(msgspec.inspect.type_info(type_), set()) if not is_model(t)]
+            info = msgspec.inspect.type_info(type_)
+            self._has_dataclass = any(isinstance(part, msgspec.inspect.DataclassType) for part in _parts(info, set()))
+            strangers = [t for t in _custom_types(info) if not is_model(t)]
         except (TypeError, NameError) as exc:
             raise SchemaError(f"{self.what} cannot be a schema: {exc}") from exc
         if strangers:
@@ -76,7 +78,8 @@ class Schema(Generic[T]):
             InvalidDataError: With the place (`$.user_id`), what was expected and what came.
         """
         try:
-            return _with_defaults(self._decoder.decode(msgspec.json.encode(value, enc_hook=_to_stored)))
+            parsed = self._decoder.decode(msgspec.json.encode(value, enc_hook=_to_stored))
+            return _with_defaults(parsed) if self._has_dataclass else parsed
         except _MISFITS as exc:
             raise self._error(exc, value) from _cause(exc)
 
@@ -231,17 +234,21 @@ def _field_of(parameter: inspect.Parameter, hint: object, what: str) -> tuple[An
     return (parameter.name, hint, msgspec.field(default_factory=lambda: default))
 
 
-def _custom_types(info: object, seen: set[int]) -> Iterator[type[Any]]:
+def _custom_types(info: object) -> Iterator[type[Any]]:
     """Yield the classes inside a type that msgspec does not know by itself."""
-    if isinstance(info, msgspec.inspect.CustomType):
-        yield info.cls
-    elif isinstance(info, tuple):
+    return (part.cls for part in _parts(info, set()) if isinstance(part, msgspec.inspect.CustomType))
+
+
+def _parts(info: object, seen: set[int]) -> Iterator[object]:
+    """Yield a type and all types inside it."""
+    if isinstance(info, tuple):
         for part in info:
-            yield from _custom_types(part, seen)
+            yield from _parts(part, seen)
     elif isinstance(info, msgspec.inspect.Type | msgspec.inspect.Field) and id(info) not in seen:
         seen.add(id(info))
+        yield info
         for name in info.__struct_fields__:
-            yield from _custom_types(getattr(info, name), seen)
+            yield from _parts(getattr(info, name), seen)
 
 
 def _with_defaults(value: T) -> T:

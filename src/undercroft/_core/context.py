@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -72,17 +72,34 @@ class Correlation:
         return {key: value for key, value in named.items() if value is not None}
 
 
+class LateCorrelation:
+    """Names that are made when they are first asked for, which a short piece of work never does."""
+
+    __slots__ = ("_made", "_make")
+
+    def __init__(self, make: Callable[[], Correlation]) -> None:
+        self._make = make
+        self._made: Correlation | None = None
+
+    def __call__(self) -> Correlation:
+        """Return them, the same ones each time."""
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+
 _NONE = Correlation()
-_correlation: ContextVar[Correlation] = ContextVar("undercroft_correlation", default=_NONE)
+_correlation: ContextVar[Correlation | LateCorrelation] = ContextVar("undercroft_correlation", default=_NONE)
 
 
 def correlation() -> Correlation:
     """Return the names of the work going on here; empty outside of any."""
-    return _correlation.get()
+    names = _correlation.get()
+    return names() if isinstance(names, LateCorrelation) else names
 
 
 @contextmanager
-def correlate(names: Correlation) -> Iterator[None]:
+def correlate(names: Correlation | LateCorrelation) -> Iterator[None]:
     """Set the names for the block, in this context and in tasks and threads started from it."""
     token = _correlation.set(names)
     try:

@@ -16,6 +16,8 @@ from undercroft._core.clock import Clock, SystemClock
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _RANDOM_BITS = 80
+_PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
+_SHIFTS = tuple(range(120, -1, -10))
 _ID = re.compile(rf"[0-7][{_ALPHABET}]{{25}}")
 
 
@@ -32,14 +34,17 @@ class IdSource:
     def __call__(self) -> str:
         """Return a new id, larger than every id this source returned before, even when the clock steps back."""
         milliseconds = int(self._clock.time() * 1000)
-        fresh = (milliseconds << _RANDOM_BITS) | int.from_bytes(self._random_bytes(_RANDOM_BITS // 8))
         with self._lock:
             if self._pid != os.getpid():  # forked: counting on from the parent's last would meet its next
                 self._pid, self._last = os.getpid(), -1
-            same_millisecond = self._last >> _RANDOM_BITS >= milliseconds
-            self._last = self._last + 1 if same_millisecond else fresh
+            if self._last >> _RANDOM_BITS >= milliseconds:
+                self._last += 1
+            else:
+                random_bits = int.from_bytes(self._random_bytes(_RANDOM_BITS // 8))
+                self._last = (milliseconds << _RANDOM_BITS) | random_bits
             value = self._last
-        return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5))
+        # Two characters at a time: ids are made for every job.
+        return "".join([_PAIRS[(value >> shift) & 1023] for shift in _SHIFTS])
 
 
 def is_id(text: str) -> bool:

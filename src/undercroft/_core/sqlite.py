@@ -16,7 +16,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,11 +30,13 @@ from undercroft._core.sqlite_errors import (
     StoreNotWritableError,
     StoreUnavailableError,
     StoreVersionError,
+    copy_of,
     is_about_the_file,
-    primary_code,
+    is_busy,
     translated,
 )
 from undercroft._core.sqlite_place import file_system_of, require_local_writable
+from undercroft._core.sqlite_script import statements
 
 __all__ = [
     "SqliteOptions",
@@ -47,6 +49,7 @@ __all__ = [
 
 T = TypeVar("T")
 _MAX_BATCH = 500
+_CACHE_KIB = 16_384
 _LAST_BATCH_S = 10.0
 """What a closing store gets for its last work, beyond the wait for another process's lock."""
 
@@ -68,6 +71,7 @@ class _Work(Generic[T]):
     future: asyncio.Future[T]
     is_write: bool
     is_news: bool
+    on_commit: Callable[[T], None] | None
     result: T | None = None
     error: BaseException | None = None
 
@@ -103,6 +107,7 @@ class SqliteStore:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._has_ended: asyncio.Future[None] | None = None
         self._pid = 0
+        self._inode: int | None = None
 
     async def __aenter__(self) -> Self:
         self._loop, self._pid = asyncio.get_running_loop(), os.getpid()
@@ -130,7 +135,9 @@ class SqliteStore:
         """Run `run` inside a transaction, shared with whatever else is waiting, and return after its commit.
 
         With `is_news`, `on_change` is called after the commit.
-        What `run` did is undone when it raises; the others of the same transaction are not touched by that.
+        What `run` did is undone when it raises; the others of the same transaction are not touched by that. `run` may
+        be called a second time, when another of its transaction raised and all was rolled back: what it does must
+        depend on the connection and on nothing that an earlier call of it changed.
         Cancellation: the caller stops waiting, the work may still be done.
 
         Raises:
@@ -141,10 +148,26 @@ class SqliteStore:
         return await self._submit(run, is_write=True, is_news=is_news)
 
     async def read(self, run: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `run`, which only reads, and return what it returns. Raises as `write` does."""
-        return await self._submit(run, is_write=False, is_news=False)
+        """Run `run`, which only reads, and return what it returns. Raises as `write` does, and may repeat it too."""
+        return await self._submit(run, is_write=False)
 
-    async def _submit(self, run: Callable[[sqlite3.Connection], T], *, is_write: bool, is_news: bool) -> T:
+    def submit(
+        self, run: Callable[[sqlite3.Connection], T], *, on_commit: Callable[[T], None] | None = None
+    ) -> asyncio.Future[T]:
+        """Begin a `write` and return its future, for a caller that does not wait.
+
+        `on_commit` is called in the event loop with what `run` returned, also when nobody waits any more.
+        """
+        return self._submit(run, is_write=True, on_commit=on_commit)
+
+    def _submit(
+        self,
+        run: Callable[[sqlite3.Connection], T],
+        *,
+        is_write: bool,
+        is_news: bool = False,
+        on_commit: Callable[[T], None] | None = None,
+    ) -> asyncio.Future[T]:
         if self._thread is None or self._loop is None:
             raise NotOpenError(f"the store {self.path.name} is not open", hint="use it inside `async with`")
         if os.getpid() != self._pid:
@@ -152,9 +175,9 @@ class SqliteStore:
                 f"the store {self.path.name} was opened before this process was forked",
                 hint="open the Infra after the fork, in each process",
             )
-        work: _Work[T] = _Work(run, self._loop.create_future(), is_write, is_news)
+        work: _Work[T] = _Work(run, self._loop.create_future(), is_write, is_news, on_commit)
         self._waiting.put(work)
-        return await work.future
+        return work.future
 
     async def _end(self, thread: threading.Thread) -> bool:
         """Tell the thread to end, wait for what it is doing, and say whether it did end."""
@@ -189,8 +212,11 @@ class SqliteStore:
             try:
                 self._use_wal(connection)
                 connection.execute(f"PRAGMA synchronous = {self._options.synchronous}")
+                connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
                 if self._version(connection) < len(self._migrations):
                     self._migrate(connection)
+                connection.execute("PRAGMA busy_timeout = 0")  # from here on `_patiently` waits
+                self._inode = self.path.stat().st_ino
             except BaseException:
                 connection.close()
                 raise
@@ -216,7 +242,7 @@ class SqliteStore:
     def _migrate(self, connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")  # before reading the version again: another process may be migrating
         for script in self._migrations[self._version(connection) :]:
-            for statement in _statements(script):
+            for statement in statements(script):
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {len(self._migrations)}")
         connection.execute("COMMIT")
@@ -258,20 +284,51 @@ class SqliteStore:
         try:
             with translated(self.path):
                 if not any(work.is_write for work in batch):
-                    for work in batch:
-                        self._attempt(connection, work)
+                    self._patiently(lambda: self._read_all(connection, batch))
                     return
+                self._require_same_file()
                 self._begin(connection)
-                for work in batch:
-                    self._attempt_undoable(connection, work)
+                if not self._write_all(connection, batch):
+                    connection.execute("ROLLBACK")
+                    if len(batch) == 1:
+                        return
+                    # Only now does each get a savepoint: one costs as much as a short piece of work.
+                    self._begin(connection)
+                    for work in batch:
+                        self._attempt_undoable(connection, work)
                 connection.execute("COMMIT")
         except Exception as exc:  # the thread must survive; every caller of this batch is told
             with suppress(sqlite3.Error):  # SQLite has rolled back already after some errors
                 connection.execute("ROLLBACK")
             for work in batch:
-                work.error = _copy(exc)
+                work.error = copy_of(exc)
+
+    def _require_same_file(self) -> None:
+        """Refuse to write to a file that nobody can find any more: it goes with the last process that has it open."""
+        try:
+            found: int | None = self.path.stat().st_ino
+        except OSError:
+            found = None
+        if found != self._inode:
+            raise StoreUnavailableError(
+                f"the store {self.path} was deleted or replaced while it was open; nothing was written",
+                hint="put the file back, or restart the process so that it opens the new one",
+            )
+
+    def _read_all(self, connection: sqlite3.Connection, batch: list[_Work[Any]]) -> None:
+        for work in batch:
+            self._attempt(connection, work)
+
+    def _write_all(self, connection: sqlite3.Connection, batch: list[_Work[Any]]) -> bool:
+        """Run all of it; `False` as soon as a write has raised, after which the transaction is of no use."""
+        for work in batch:
+            self._attempt(connection, work)
+            if work.error is not None and work.is_write:
+                return False
+        return True
 
     def _attempt(self, connection: sqlite3.Connection, work: _Work[Any]) -> None:
+        work.error = None
         try:
             with translated(self.path):
                 result = work.run(connection)
@@ -293,20 +350,16 @@ class SqliteStore:
         connection.execute("RELEASE work")
 
     def _begin(self, connection: sqlite3.Connection) -> None:
-        # SQLite's own busy handler sleeps up to 100 ms between tries and may starve; ours retries every millisecond.
-        connection.execute("PRAGMA busy_timeout = 0")
-        try:
-            self._patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
-        finally:
-            connection.execute(f"PRAGMA busy_timeout = {int(self._options.busy_timeout_s * 1000)}")
+        self._patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
 
     def _patiently(self, run: Callable[[], T]) -> T:
+        # SQLite's own busy handler sleeps up to 100 ms between tries and may starve; ours retries every millisecond.
         deadline = time.monotonic() + self._options.busy_timeout_s
         while True:
             try:
                 return run()
-            except sqlite3.OperationalError as exc:
-                if primary_code(exc) != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+            except (sqlite3.OperationalError, StoreUnavailableError) as exc:
+                if not is_busy(exc) or time.monotonic() >= deadline:
                     raise
                 time.sleep(0.001)
 
@@ -321,6 +374,8 @@ class SqliteStore:
     def _answer(self, batch: list[_Work[Any]]) -> None:
         for work in batch:
             _settle(work.future, work.result, work.error)
+            if work.on_commit is not None and work.error is None:
+                work.on_commit(work.result)
         if any(work.is_news and work.error is None for work in batch):
             self._on_change()
 
@@ -338,29 +393,8 @@ def _settle(future: asyncio.Future[Any], result: object, error: BaseException | 
         future.set_exception(error)
 
 
-def _copy(exc: Exception) -> Exception:
-    """Return an error of its own for each waiter: tracebacks and notes are added while it is raised."""
-    if not isinstance(exc, StoreUnavailableError):
-        return exc
-    copy = StoreUnavailableError(exc.message, hint=exc.hint)
-    copy.__cause__ = exc.__cause__
-    return copy
-
-
 def _data_version(connection: sqlite3.Connection, *, otherwise: int = -1) -> int:
     try:
         return int(connection.execute("PRAGMA data_version").fetchone()[0])
     except sqlite3.Error:
         return otherwise  # the next piece of work meets the same trouble, and has somebody to tell
-
-
-def _statements(script: str) -> Iterator[str]:
-    """Split at the semicolons that end a statement, not at those in a trigger's body or in text."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
-    if statement.strip():
-        yield statement

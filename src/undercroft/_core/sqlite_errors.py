@@ -93,3 +93,18 @@ def is_about_the_file(exc: BaseException) -> bool:
     if not isinstance(exc, StoreUnavailableError) or not isinstance(cause, sqlite3.Error):
         return False
     return primary_code(cause) in _FILE_ERRORS
+
+
+def is_busy(exc: BaseException) -> bool:
+    """Tell whether an error, translated or not, says that somebody else holds the lock for now."""
+    cause = exc.__cause__ if isinstance(exc, StoreUnavailableError) else exc
+    return isinstance(cause, sqlite3.Error) and primary_code(cause) == sqlite3.SQLITE_BUSY
+
+
+def copy_of(exc: BaseException) -> BaseException:
+    """Return an error of its own for each of those who are told: tracebacks and notes are added while it is raised."""
+    if not isinstance(exc, StoreUnavailableError):
+        return exc
+    copy = StoreUnavailableError(exc.message, hint=exc.hint)
+    copy.__cause__ = exc.__cause__
+    return copy
