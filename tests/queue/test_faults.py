@@ -5,17 +5,26 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
+import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 
+from tests._services._own import own_server
+from tests._services._provide import is_ci, skip_or_fail
+from tests._services._server import Service
+from tests._services.redis import Redis
 from tests.queue.worker_process import JOBS
-from undercroft.queue import Counts, JobState, Queue, create_queue
+from undercroft.queue import Counts, JobState, Queue, create_queue, define_job
+from undercroft.queue._values import JobFilter
+from undercroft.queue._worker._worker import Worker
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 HOLD_A_WRITE = """
 import sqlite3, sys
 db = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -27,28 +36,25 @@ SCRIPT = Path(__file__).with_name("worker_process.py")
 
 
 class Workers:
-    """Starts worker processes on one file and ends those that are left."""
+    """Starts worker processes on one queue and ends those that are left."""
 
-    def __init__(self, folder: Path) -> None:
-        self.database = folder / "queue.db"
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url = url
         self.log = folder / "runs"
         self.log.touch()
+        self.errors = folder / "errors"
         self._processes: list[subprocess.Popen[str]] = []
 
-    def start(self, *, lease: float = 30.0, concurrency: int = 4) -> subprocess.Popen[str]:
-        command = [sys.executable, str(SCRIPT), str(self.database), str(self.log), str(lease), str(concurrency)]
+    def start(self, *, lease: float = 30.0, concurrency: int = 4, kill_at: str = "") -> subprocess.Popen[str]:
+        command = [sys.executable, str(SCRIPT), self.url, str(self.log), str(lease), str(concurrency)]
         root = Path(__file__).parents[2]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=root)
+        environ = {**os.environ, "KILL_AT": kill_at, "PYTHONPATH": str(root)}
+        with self.errors.open("a") as errors:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=root, env=environ)
         self._processes.append(process)
         assert process.stdout is not None
-        assert process.stdout.readline() == "up\n"
+        assert process.stdout.readline() == "up\n", self.errors.read_text()
         return process
-
-    def let_delays_pass(self) -> None:
-        """Make every delayed job due, as if its time had come."""
-        with sqlite3.connect(self.database) as db:
-            db.execute("UPDATE jobs SET due_at = 0 WHERE state = 'delayed'")
-        db.close()
 
     def runs(self) -> Counter[str]:
         """How often each job was started."""
@@ -64,16 +70,36 @@ class Workers:
             process.stdout.close()
 
 
+@pytest.fixture(scope="module")
+def own_redis() -> Iterator[Service]:
+    """A Redis of these tests' own."""
+    server = Redis()
+    lacking = server.missing()
+    if lacking is not None:
+        skip_or_fail(f"{lacking} is not installed", is_ci=is_ci())
+    with own_server(server) as service:
+        yield service
+
+
+@pytest.fixture(params=["sqlite", pytest.param("redis", marks=pytest.mark.redis)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty queue."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/queue.db"
+    service: Service = request.getfixturevalue("own_redis")
+    return f"redis://{service.host}:{service.port}/0?prefix=faults-{uuid.uuid4().hex}"
+
+
 @pytest.fixture
-def workers(tmp_path: Path) -> Iterator[Workers]:
-    workers = Workers(tmp_path)
+def workers(url: str, tmp_path: Path) -> Iterator[Workers]:
+    workers = Workers(url, tmp_path)
     yield workers
     workers.end()
 
 
 @pytest.fixture
-async def queue(workers: Workers) -> AsyncIterator[Queue]:
-    async with create_queue(f"sqlite:///{workers.database}", jobs=JOBS) as queue:
+async def queue(url: str) -> AsyncIterator[Queue]:
+    async with create_queue(url, jobs=JOBS) as queue:
         yield queue
 
 
@@ -104,12 +130,32 @@ async def test_no_job_is_lost_when_workers_are_killed_again_and_again(queue: Que
         kills += 1
         pair[kill % 2] = workers.start()
 
-    await until_async(lambda: has_completed_all(queue, workers, jobs), seconds=30)
+    await until_async(lambda: has_completed_all(queue, jobs), seconds=40)
 
     runs = workers.runs()
     assert await queue.counts() == Counts(completed=jobs)
     assert set(runs) == {handle.id for handle in handles}
     assert sum(runs.values()) - jobs <= kills * 4
+
+
+@pytest.mark.parametrize("point", ["after_claim", "before_finish", "in_finish", "after_finish", "in_beat"])
+async def test_no_job_is_lost_when_workers_die_at_a_point(queue: Queue, workers: Workers, point: str) -> None:
+    jobs = 60
+    handles = [await queue.enqueue("short") for _ in range(jobs)]
+    for _ in range(2):
+        process = workers.start(kill_at=point)
+        if point == "after_claim":
+            await keep_adding(queue, handles, process)
+        await until(lambda process=process: process.poll() is not None)
+        assert process.returncode == -signal.SIGKILL
+    workers.start()
+
+    await until_async(lambda: has_completed_all(queue, len(handles)), seconds=40)
+
+    runs = workers.runs()
+    assert await queue.counts() == Counts(completed=len(handles))
+    assert set(runs) == {handle.id for handle in handles}
+    assert sum(runs.values()) - len(handles) <= 2 * 4
 
 
 async def test_four_processes_run_each_job_exactly_once(queue: Queue, workers: Workers) -> None:
@@ -143,68 +189,148 @@ async def test_worker_that_was_stopped_past_its_lease_cannot_complete_its_job(qu
     assert (record.state, record.result, record.crashes) == (JobState.COMPLETED, b'"attempt 2"', 1)
 
 
-async def test_job_that_kills_its_workers_is_quarantined_and_its_neighbour_is_not(
+async def test_job_that_kills_its_workers_is_quarantined_and_its_neighbours_are_not(
     queue: Queue, workers: Workers
 ) -> None:
     poison = await queue.enqueue("die")
-    for expected in (1, 2):
+    for expected in (1, 2, 3):
         process = workers.start(concurrency=1)
-        await until(lambda process=process: process.poll() is not None)
+        await until_async(lambda process=process: has_ended(queue, process))
         assert workers.runs()[poison.id] == expected
-    process = workers.start(concurrency=1)
-    await until_async(lambda: is_delayed(queue, poison.id))
-    workers.let_delays_pass()
-    await until(lambda: process.poll() is not None)
-    neighbour = await queue.enqueue("quick")
+    neighbours = [await queue.enqueue("quick") for _ in range(5)]
     workers.start()
 
-    await neighbour.result("20s")
+    for neighbour in neighbours:
+        await neighbour.result("20s")
     await until_async(lambda: is_failed(queue, poison.id))
 
     record = await queue.get_job(poison.id)
     assert record is not None
     assert (record.crashes, record.error_type) == (3, "WorkerDied")
     assert workers.runs()[poison.id] == 3
+    assert {workers.runs()[neighbour.id] for neighbour in neighbours} == {1}
 
 
-async def test_locked_store_is_waited_for(queue: Queue, workers: Workers) -> None:
-    holder = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            HOLD_A_WRITE,
-            str(workers.database),
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
-    try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(queue.enqueue, "quick")
-            await anyio.sleep(0.05)  # long enough for the write to meet the lock
-            holder.communicate()
-    finally:
-        holder.kill()
-        holder.wait()
+async def test_worker_whose_loop_is_blocked_is_not_presumed_dead_and_names_the_place(
+    queue: Queue, workers: Workers
+) -> None:
+    workers.start(lease=1.0)
+    handle = await queue.enqueue("block", {"seconds": 3.5})
+    await until(lambda: workers.runs()[handle.id] == 1)
+    workers.start(lease=1.0)
 
-    assert (await queue.counts()).waiting == 1
+    assert await handle.result("20s") == "attempt 1"
+    (line,) = [line for line in workers.errors.read_text().splitlines() if "event loop is blocked" in line]
+    assert f"block {handle.id}" in line
+    assert "worker_process.py" in line
+
+
+async def test_rolling_restart_under_load_loses_nothing_and_runs_nothing_twice(url: str) -> None:
+    ran: Counter[int] = Counter()
+
+    async def work(number: int) -> None:
+        await anyio.sleep(0.005)
+        ran[number] += 1
+
+    job = define_job(name="work", handler=work)
+    jobs = 1500
+    async with create_queue(url, jobs=[job]) as queue:
+
+        async def load() -> None:
+            for number in range(jobs):
+                await queue.enqueue(job, number)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(load)
+            current = queue.worker(concurrency=8)
+            group.start_soon(current.run)
+            for _ in range(20):
+                before = sum(ran.values())
+                await until(lambda before=before: sum(ran.values()) >= min(before + 20, jobs))
+                following = queue.worker(concurrency=8)
+                group.start_soon(following.run)
+                await current.stop()
+                current = following
+            await until(lambda: len(ran) == jobs, seconds=60)
+            await current.stop()
+        page = await queue._engine.list_jobs(JobFilter(), limit=1000)
+        counts = await queue.counts()
+
+    assert set(ran.values()) == {1}
+    assert (counts.waiting, counts.delayed, counts.active, counts.failed) == (0, 0, 0, 0)
+    assert {(record.failures, record.crashes) for record in page.jobs} == {(0, 0)}
+
+
+async def test_idle_worker_stops_within_a_tenth_of_a_second(queue: Queue) -> None:
+    for _ in range(5):
+        worker = queue.worker()
+        async with anyio.create_task_group() as group:
+            group.start_soon(worker.run)
+            await anyio.sleep(0.2)  # long enough for it to idle
+            began = time.monotonic()
+            await worker.stop()
+            took = time.monotonic() - began
+        assert took <= 0.1
+        assert isinstance(worker, Worker)
+
+
+async def test_locked_store_is_waited_for(tmp_path: Path) -> None:
+    database = tmp_path / "queue.db"
+    async with create_queue(f"sqlite:///{database}", jobs=JOBS) as queue:
+        holder = subprocess.Popen(
+            [sys.executable, "-c", HOLD_A_WRITE, str(database)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(queue.enqueue, "quick")
+                await anyio.sleep(0.05)  # long enough for the write to meet the lock
+                holder.communicate()
+        finally:
+            holder.kill()
+            holder.wait()
+
+        assert (await queue.counts()).waiting == 1
+    with sqlite3.connect(database) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    db.close()
+
+
+# Helpers
+
+
+async def keep_adding(queue: Queue, handles: list[Any], process: subprocess.Popen[str]) -> None:
+    """Add jobs one by one: a worker with enough to do takes them as it finishes, and claims nothing."""
+    with anyio.fail_after(20):
+        while process.poll() is None:
+            if (await queue.counts()).waiting == 0:
+                handles.append(await queue.enqueue("short"))
+            await anyio.sleep(0.02)
+
+
+async def let_delays_pass(queue: Queue) -> None:
+    """Make every delayed job due, as if its time had come."""
+    page = await queue._engine.list_jobs(JobFilter(state=JobState.DELAYED), limit=100)
+    for record in page.jobs:
+        await queue._engine.promote(record.id, queue=record.queue)
 
 
 async def has_completed(queue: Queue, count: int) -> bool:
     return (await queue.counts()).completed >= count
 
 
-async def has_completed_all(queue: Queue, workers: Workers, count: int) -> bool:
-    workers.let_delays_pass()
+async def has_completed_all(queue: Queue, count: int) -> bool:
+    await let_delays_pass(queue)
     return await has_completed(queue, count)
 
 
-async def is_delayed(queue: Queue, job_id: str) -> bool:
-    record = await queue.get_job(job_id)
-    return record is not None and record.state is JobState.DELAYED
+async def has_ended(queue: Queue, process: subprocess.Popen[str]) -> bool:
+    await let_delays_pass(queue)
+    return process.poll() is not None
 
 
 async def is_failed(queue: Queue, job_id: str) -> bool:

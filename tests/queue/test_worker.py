@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -24,11 +23,10 @@ from undercroft.queue import (
     Queue,
     QueueUnavailableError,
     ResultTimeoutError,
-    create_queue,
     current_job,
     define_job,
 )
-from undercroft.queue.sqlite import SqliteQueue
+from undercroft.queue.memory import MemoryQueue
 
 pytestmark = pytest.mark.anyio
 Open = Callable[..., Any]
@@ -39,18 +37,13 @@ def clock() -> VirtualClock:
     return VirtualClock()
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "queue.db"
-
-
 @asynccontextmanager
-async def opened(path: Path, *jobs: Job[..., Any], clock: VirtualClock | None = None) -> AsyncIterator[Queue]:
-    async with create_queue(f"sqlite:///{path}", jobs=jobs, clock=clock) as queue:
+async def opened(*jobs: Job[..., Any], engine: Any = None, clock: VirtualClock | None = None) -> AsyncIterator[Queue]:
+    async with Queue(engine or MemoryQueue(clock=clock), jobs, clock=clock) as queue:
         yield queue
 
 
-async def test_drain_runs_what_is_due_and_what_it_adds(path: Path) -> None:
+async def test_drain_runs_what_is_due_and_what_it_adds() -> None:
     ran: list[int] = []
 
     async def count_down(number: int) -> None:
@@ -59,17 +52,17 @@ async def test_drain_runs_what_is_due_and_what_it_adds(path: Path) -> None:
             await queue.enqueue(counting, number - 1)
 
     counting = define_job(name="count", handler=count_down)
-    async with opened(path, counting) as queue:
+    async with opened(counting) as queue:
         await queue.enqueue(counting, 3)
         assert await queue.worker().drain() == 4
 
     assert ran == [3, 2, 1, 0]
 
 
-async def test_plain_function_runs_in_a_thread_with_the_context(path: Path) -> None:
+async def test_plain_function_runs_in_a_thread_with_the_context() -> None:
     seen: list[tuple[int, str | None]] = []
     define = define_job(name="plain", handler=lambda: seen.append((current_job().attempt, correlation().request_id)))
-    async with opened(path, define) as queue:
+    async with opened(define) as queue:
         with correlate(Correlation(request_id="r-9")):
             await queue.enqueue(define)
         await queue.worker().drain()
@@ -77,13 +70,13 @@ async def test_plain_function_runs_in_a_thread_with_the_context(path: Path) -> N
     assert seen == [(1, "r-9")]
 
 
-async def test_job_sees_its_own_run(path: Path) -> None:
+async def test_job_sees_its_own_run() -> None:
     async def look() -> list[Any]:
         context = current_job()
         return [context.name, context.queue, context.attempt, context.attempts, context.id == correlation().job_id]
 
     looking = define_job(name="look", handler=look, options={"attempts": 5, "queue": "eyes"})
-    async with opened(path, looking) as queue:
+    async with opened(looking) as queue:
         handle = await queue.enqueue(looking)
         await queue.worker().drain()
         assert await handle.result() == ["look", "eyes", 1, 5, True]
@@ -94,7 +87,7 @@ def test_current_job_outside_of_one_is_an_error() -> None:
         current_job()
 
 
-async def test_failed_job_is_retried_with_backoff_until_it_succeeds(path: Path, clock: VirtualClock) -> None:
+async def test_failed_job_is_retried_with_backoff_until_it_succeeds(clock: VirtualClock) -> None:
     at: list[float] = []
 
     async def flaky() -> str:
@@ -106,7 +99,7 @@ async def test_failed_job_is_retried_with_backoff_until_it_succeeds(path: Path, 
     job = define_job(
         name="flaky", handler=flaky, options={"retries": 3, "backoff": Backoff.exponential("10s", jitter=False)}
     )
-    async with opened(path, job, clock=clock) as queue:
+    async with opened(job, clock=clock) as queue:
         handle = await queue.enqueue(job)
         for _ in range(3):
             await queue.worker().drain()
@@ -118,12 +111,12 @@ async def test_failed_job_is_retried_with_backoff_until_it_succeeds(path: Path, 
     assert (record.state, record.failures, record.result) == (JobState.COMPLETED, 2, b'"sent"')
 
 
-async def test_job_fails_for_good_after_its_attempts(path: Path, clock: VirtualClock) -> None:
+async def test_job_fails_for_good_after_its_attempts(clock: VirtualClock) -> None:
     async def broken() -> None:
         raise ValueError("wrong number")
 
     job = define_job(name="broken", handler=broken, options={"attempts": 2, "backoff": 1})
-    async with opened(path, job, clock=clock) as queue:
+    async with opened(job, clock=clock) as queue:
         handle = await queue.enqueue(job)
         assert await queue.worker().drain() == 1
         await clock.advance(1)
@@ -134,7 +127,7 @@ async def test_job_fails_for_good_after_its_attempts(path: Path, clock: VirtualC
     assert caught.value.error_type == "ValueError"
 
 
-async def test_backoff_function_of_the_definition_is_asked(path: Path, clock: VirtualClock) -> None:
+async def test_backoff_function_of_the_definition_is_asked(clock: VirtualClock) -> None:
     async def broken() -> None:
         raise OSError("x")
 
@@ -143,7 +136,7 @@ async def test_backoff_function_of_the_definition_is_asked(path: Path, clock: Vi
         return timedelta(minutes=failures)
 
     job = define_job(name="broken", handler=broken, options={"backoff": slower})
-    async with opened(path, job, clock=clock) as queue:
+    async with opened(job, clock=clock) as queue:
         handle = await queue.enqueue(job)
         await queue.worker().drain()
         record = await handle.info()
@@ -152,7 +145,7 @@ async def test_backoff_function_of_the_definition_is_asked(path: Path, clock: Vi
     assert record.due_at.timestamp() - clock.time() == 60
 
 
-async def test_backoff_function_that_fails_does_not_take_the_worker_down(path: Path, clock: VirtualClock) -> None:
+async def test_backoff_function_that_fails_does_not_take_the_worker_down(clock: VirtualClock) -> None:
     async def broken() -> None:
         raise OSError("x")
 
@@ -160,7 +153,7 @@ async def test_backoff_function_that_fails_does_not_take_the_worker_down(path: P
         raise ZeroDivisionError
 
     job = define_job(name="broken", handler=broken, options={"backoff": bad})
-    async with opened(path, job, clock=clock) as queue:
+    async with opened(job, clock=clock) as queue:
         handle = await queue.enqueue(job)
         await queue.worker().drain()
         record = await handle.info()
@@ -170,12 +163,12 @@ async def test_backoff_function_that_fails_does_not_take_the_worker_down(path: P
     assert 0 <= record.due_at.timestamp() - clock.time() <= 1
 
 
-async def test_error_that_asks_for_a_later_retry_gets_it(path: Path, clock: VirtualClock) -> None:
+async def test_error_that_asks_for_a_later_retry_gets_it(clock: VirtualClock) -> None:
     async def limited() -> None:
         raise UndercroftError("slow down", retry_after=500)
 
     job = define_job(name="limited", handler=limited, options={"backoff": 1})
-    async with opened(path, job, clock=clock) as queue:
+    async with opened(job, clock=clock) as queue:
         handle = await queue.enqueue(job)
         await queue.worker().drain()
         record = await handle.info()
@@ -184,7 +177,7 @@ async def test_error_that_asks_for_a_later_retry_gets_it(path: Path, clock: Virt
     assert record.due_at.timestamp() - clock.time() == 500
 
 
-async def test_job_that_takes_too_long_is_cancelled_and_retried(path: Path, clock: VirtualClock) -> None:
+async def test_job_that_takes_too_long_is_cancelled_and_retried(clock: VirtualClock) -> None:
     cancelled: list[bool] = []
 
     async def slow() -> None:
@@ -195,7 +188,7 @@ async def test_job_that_takes_too_long_is_cancelled_and_retried(path: Path, cloc
             raise
 
     job = define_job(name="slow", handler=slow, options={"timeout": "5s", "attempts": 2, "backoff": 1})
-    async with opened(path, job, clock=clock) as queue:
+    async with opened(job, clock=clock) as queue:
         handle = await queue.enqueue(job)
         async with queue.worker():
             await until(lambda: bool(clock._timers), clock)
@@ -210,26 +203,27 @@ async def test_job_that_takes_too_long_is_cancelled_and_retried(path: Path, cloc
 
 
 @pytest.mark.parametrize("error", [SystemExit(1), asyncio.CancelledError(), RecursionError()])
-async def test_whatever_a_handler_raises_is_a_failed_run(path: Path, error: BaseException) -> None:
+async def test_whatever_a_handler_raises_is_a_failed_run(error: BaseException) -> None:
     async def odd() -> None:
         raise error
 
     job = define_job(name="odd", handler=odd, options={"attempts": 1})
-    async with opened(path, job) as queue:
+    async with opened(job) as queue:
         handle = await queue.enqueue(job)
         with anyio.fail_after(10):
             await queue.worker().drain()
         assert await handle.state() is JobState.FAILED
 
 
-async def test_stored_data_that_does_not_fit_any_more_fails_at_once(path: Path) -> None:
+async def test_stored_data_that_does_not_fit_any_more_fails_at_once() -> None:
     async def old(number: int) -> None: ...
 
     async def new(number: int, unit: str) -> None: ...
 
-    async with opened(path, define_job(name="x", handler=old)) as queue:
+    engine = MemoryQueue()
+    async with opened(define_job(name="x", handler=old), engine=engine) as queue:
         handle = await queue.enqueue("x", {"number": 1})
-    async with opened(path, define_job(name="x", handler=new)) as queue:
+    async with opened(define_job(name="x", handler=new), engine=engine) as queue:
         await queue.worker().drain()
         record = await queue.get_job(handle.id)
 
@@ -238,12 +232,12 @@ async def test_stored_data_that_does_not_fit_any_more_fails_at_once(path: Path) 
     assert "unit" in (record.error or "")
 
 
-async def test_result_that_is_not_json_does_not_fail_the_job(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_result_that_is_not_json_does_not_fail_the_job(caplog: pytest.LogCaptureFixture) -> None:
     async def odd() -> object:
         return object()
 
     job = define_job(name="odd", handler=odd)
-    async with opened(path, job) as queue:
+    async with opened(job) as queue:
         handle = await queue.enqueue(job)
         with caplog.at_level(logging.WARNING):
             await queue.worker().drain()
@@ -251,23 +245,23 @@ async def test_result_that_is_not_json_does_not_fail_the_job(path: Path, caplog:
     assert "not JSON" in caplog.text
 
 
-async def test_unknown_job_is_parked_and_run_by_a_worker_that_knows_it(path: Path) -> None:
+async def test_unknown_job_is_parked_and_run_by_a_worker_that_knows_it() -> None:
     async def hello() -> str:
         return "hello"
 
     known = define_job(name="known", handler=hello)
     later = define_job(name="later", handler=hello)
-    async with opened(path, known, later) as queue:
+    async with opened(known, later) as queue:
         handle = await queue.enqueue(later)
         with anyio.fail_after(10):
             async with queue.worker([known]):
                 while (await queue.counts()).parked != 1:
-                    await queue._engine.wait_for_change(queue._engine.changes, timeout=0.05)
+                    await anyio.sleep(0.01)
             async with queue.worker([later]):
                 assert await handle.result() == "hello"
 
 
-async def test_concurrency_is_the_most_that_run_at_once(path: Path) -> None:
+async def test_concurrency_is_the_most_that_run_at_once() -> None:
     running, most = 0, 0
     gate = anyio.Event()
 
@@ -282,7 +276,7 @@ async def test_concurrency_is_the_most_that_run_at_once(path: Path) -> None:
         running -= 1
 
     job = define_job(name="count", handler=count)
-    async with opened(path, job) as queue:
+    async with opened(job) as queue:
         for _ in range(20):
             await queue.enqueue(job)
         with anyio.fail_after(10):
@@ -291,7 +285,7 @@ async def test_concurrency_is_the_most_that_run_at_once(path: Path) -> None:
     assert most == 3
 
 
-async def test_stop_lets_a_running_job_finish(path: Path) -> None:
+async def test_stop_lets_a_running_job_finish() -> None:
     started, finish = anyio.Event(), anyio.Event()
 
     async def work() -> str:
@@ -300,7 +294,7 @@ async def test_stop_lets_a_running_job_finish(path: Path) -> None:
         return "done"
 
     job = define_job(name="work", handler=work)
-    async with opened(path, job) as queue, anyio.create_task_group() as tasks:
+    async with opened(job) as queue, anyio.create_task_group() as tasks:
         handle = await queue.enqueue(job)
         worker = queue.worker()
         tasks.start_soon(worker.run)
@@ -315,7 +309,7 @@ async def test_stop_lets_a_running_job_finish(path: Path) -> None:
         assert (await queue.counts()).waiting == 1
 
 
-async def test_job_that_outlasts_the_grace_is_given_back_uncounted(path: Path) -> None:
+async def test_job_that_outlasts_the_grace_is_given_back_uncounted() -> None:
     started = anyio.Event()
 
     async def endless() -> None:
@@ -323,7 +317,7 @@ async def test_job_that_outlasts_the_grace_is_given_back_uncounted(path: Path) -
         await anyio.sleep_forever()
 
     job = define_job(name="endless", handler=endless)
-    async with opened(path, job) as queue:
+    async with opened(job) as queue:
         handle = await queue.enqueue(job)
         with anyio.fail_after(10):
             async with anyio.create_task_group() as tasks:
@@ -337,7 +331,7 @@ async def test_job_that_outlasts_the_grace_is_given_back_uncounted(path: Path) -
     assert (record.state, record.failures, record.crashes) == (JobState.WAITING, 0, 0)
 
 
-async def test_block_whose_end_runs_out_of_time_gives_its_jobs_back(path: Path) -> None:
+async def test_block_whose_end_runs_out_of_time_gives_its_jobs_back() -> None:
     started = anyio.Event()
 
     async def endless() -> None:
@@ -345,7 +339,7 @@ async def test_block_whose_end_runs_out_of_time_gives_its_jobs_back(path: Path) 
         await anyio.sleep_forever()
 
     job = define_job(name="endless", handler=endless, options={"timeout": None})
-    async with opened(path, job) as queue:
+    async with opened(job) as queue:
         handle = await queue.enqueue(job)
         worker = queue.worker(grace="1h")
         await worker.__aenter__()
@@ -360,7 +354,7 @@ async def test_block_whose_end_runs_out_of_time_gives_its_jobs_back(path: Path) 
     assert (record.state, record.failures, record.crashes) == (JobState.WAITING, 0, 0)
 
 
-async def test_second_stop_cuts_the_grace_short(path: Path) -> None:
+async def test_second_stop_cuts_the_grace_short() -> None:
     started = anyio.Event()
 
     async def endless() -> None:
@@ -368,7 +362,7 @@ async def test_second_stop_cuts_the_grace_short(path: Path) -> None:
         await anyio.sleep_forever()
 
     job = define_job(name="endless", handler=endless)
-    async with opened(path, job) as queue:
+    async with opened(job) as queue:
         await queue.enqueue(job)
         with anyio.fail_after(10):
             async with anyio.create_task_group() as tasks:
@@ -382,7 +376,7 @@ async def test_second_stop_cuts_the_grace_short(path: Path) -> None:
 
 
 @pytest.mark.parametrize("native", [True, False])
-async def test_cancelling_the_worker_gives_its_jobs_back(path: Path, native: bool) -> None:
+async def test_cancelling_the_worker_gives_its_jobs_back(native: bool) -> None:
     started = anyio.Event()
 
     async def endless() -> None:
@@ -390,7 +384,7 @@ async def test_cancelling_the_worker_gives_its_jobs_back(path: Path, native: boo
         await anyio.sleep_forever()
 
     job = define_job(name="endless", handler=endless)
-    async with opened(path, job) as queue:
+    async with opened(job) as queue:
         await queue.enqueue(job)
         with anyio.fail_after(10):
             if native:
@@ -407,8 +401,8 @@ async def test_cancelling_the_worker_gives_its_jobs_back(path: Path, native: boo
         assert (await queue.counts()).waiting == 1
 
 
-async def test_idle_worker_stops_within_a_tenth_of_a_second(path: Path) -> None:
-    async with opened(path, define_job(name="x", handler=lambda: None)) as queue:
+async def test_idle_worker_stops_within_a_tenth_of_a_second() -> None:
+    async with opened(define_job(name="x", handler=lambda: None)) as queue:
         worker = queue.worker()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(worker.run)
@@ -419,9 +413,9 @@ async def test_idle_worker_stops_within_a_tenth_of_a_second(path: Path) -> None:
                 await worker.stop()
 
 
-async def test_worker_that_is_stopped_before_it_runs_does_nothing(path: Path) -> None:
+async def test_worker_that_is_stopped_before_it_runs_does_nothing() -> None:
     job = define_job(name="x", handler=lambda: None)
-    async with opened(path, job) as queue:
+    async with opened(job) as queue:
         await queue.enqueue(job)
         worker = queue.worker()
         await worker.stop()
@@ -429,15 +423,15 @@ async def test_worker_that_is_stopped_before_it_runs_does_nothing(path: Path) ->
         assert (await queue.counts()).waiting == 1
 
 
-async def test_worker_has_one_life(path: Path) -> None:
-    async with opened(path, define_job(name="x", handler=lambda: None)) as queue:
+async def test_worker_has_one_life() -> None:
+    async with opened(define_job(name="x", handler=lambda: None)) as queue:
         worker = queue.worker()
         await worker.drain()
         with pytest.raises(NotOpenError, match="one life"):
             await worker.run()
 
 
-async def test_run_that_lost_its_job_is_cancelled_and_its_outcome_dropped(path: Path, clock: VirtualClock) -> None:
+async def test_run_that_lost_its_job_is_cancelled_and_its_outcome_dropped(clock: VirtualClock) -> None:
     started = anyio.Event()
     ended: list[str] = []
 
@@ -451,13 +445,13 @@ async def test_run_that_lost_its_job_is_cancelled_and_its_outcome_dropped(path: 
             ended.append("cancelled")
 
     job = define_job(name="slow", handler=slow, options={"timeout": None})
-    async with opened(path, job, clock=clock) as queue, SqliteQueue(path, clock=clock) as thief:
+    async with opened(job, clock=clock) as queue:
         handle = await queue.enqueue(job)
         with anyio.fail_after(10):
             async with queue.worker(lease="30s"):
                 await started.wait()
                 clock._now += 31  # this process was stopped past its lease: nothing in it ran meanwhile
-                (rescued,) = await thief.rescue(max_crashes=3, again_after_s=10)
+                (rescued,) = await queue._engine.rescue(queues=["default"], max_crashes=3, again_after_s=10)
                 assert rescued.id == handle.id
                 await clock.advance(10)
                 await until(lambda: bool(ended), clock)
@@ -469,15 +463,15 @@ async def test_run_that_lost_its_job_is_cancelled_and_its_outcome_dropped(path: 
     assert (record.state, record.crashes) == (JobState.COMPLETED, 1)
 
 
-async def test_result_gives_up_after_its_timeout(path: Path) -> None:
+async def test_result_gives_up_after_its_timeout() -> None:
     job = define_job(name="x", handler=lambda: None)
-    async with opened(path, job) as queue:
+    async with opened(job) as queue:
         handle = await queue.enqueue(job)
         with pytest.raises(ResultTimeoutError, match="20ms"):
             await handle.result(timeout="20ms")
 
 
-class Stuttering(SqliteQueue):
+class Stuttering(MemoryQueue):
     """An engine whose store does not answer for a while."""
 
     refusals = 0
@@ -486,9 +480,9 @@ class Stuttering(SqliteQueue):
         self._maybe_refuse()
         return await super().claim(**kwargs)
 
-    async def finish(self, *args: Any) -> bool:
+    async def finish(self, *args: Any, **kwargs: Any) -> Any:
         self._maybe_refuse()
-        return await super().finish(*args)
+        return await super().finish(*args, **kwargs)
 
     def _maybe_refuse(self) -> None:
         if self.refusals:
@@ -496,10 +490,10 @@ class Stuttering(SqliteQueue):
             raise QueueUnavailableError("connection refused")
 
 
-async def test_worker_outlives_a_store_that_is_away_and_runs_the_job_once(path: Path) -> None:
+async def test_worker_outlives_a_store_that_is_away_and_runs_the_job_once() -> None:
     ran: list[int] = []
     job = define_job(name="x", handler=lambda: ran.append(1))
-    engine = Stuttering(path)
+    engine = Stuttering()
     async with Queue(engine, [job]) as queue:
         handle = await queue.enqueue(job)
         engine.refusals = 2
@@ -509,8 +503,8 @@ async def test_worker_outlives_a_store_that_is_away_and_runs_the_job_once(path: 
     assert ran == [1]
 
 
-async def test_outcome_is_recorded_when_the_store_is_back(path: Path) -> None:
-    engine = Stuttering(path)
+async def test_outcome_is_recorded_when_the_store_is_back() -> None:
+    engine = Stuttering()
     ran: list[int] = []
 
     def once() -> None:

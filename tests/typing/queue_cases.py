@@ -8,19 +8,38 @@ import msgspec
 from undercroft import Infra
 from undercroft.queue import (
     Backoff,
+    BatchHandle,
+    Child,
     Counts,
+    DeadLetterReason,
+    Deduplication,
+    Flow,
+    FlowHandle,
+    GroupHandle,
     Job,
     JobCall,
+    JobEvent,
     JobHandle,
+    JobPage,
     JobRecord,
     JobState,
+    JobStep,
+    Priority,
     Queue,
+    QueueMetrics,
+    QueueSettings,
+    RetryLater,
     Worker,
+    batch,
+    chain,
+    create_job,
     create_queue,
     create_queue_worker,
     current_job,
     define_job,
     enqueue,
+    enqueue_many,
+    group,
     job,
 )
 
@@ -172,13 +191,121 @@ async def as_a_mapping(queue: Queue) -> None:
 async def looking(queue: Queue) -> None:
     assert_type(await queue.counts(), Counts)
     assert_type(await queue.get_job("x"), JobRecord | None)
-    assert_type(await queue.list_jobs(state="failed", limit=5), list[JobRecord])
+    assert_type(await queue.list_jobs(state="failed", limit=5), JobPage)
+    assert_type((await queue.list_jobs(tag="vip", text="x", cursor=None)).jobs, tuple[JobRecord, ...])
+    assert_type([record async for record in queue.iter_jobs(queue="slow")], list[JobRecord])
     assert_type(queue.worker(concurrency=2, grace="1s"), Worker)
     assert_type(await queue.worker([welcome]).drain(), int)
     assert_type(create_queue_worker(queues=["slow"]), Worker)
+    assert_type(create_queue_worker([welcome], queues={"slow": 1, "fast": 5}, max_jobs=1000, max_rss="512MB"), Worker)
     assert_type(current_job().attempt, int)
     queue.worker(concurrency="2")  # E: arg-type
     queue.worker([5])  # E: list-item
+    queue.worker(queues=5)  # E: arg-type
+    await queue.list_jobs(sate="failed")  # E: call-arg
+    await queue.list_jobs(limit="5")  # E: arg-type
+    await queue.list_jobs(created_after=5)  # E: arg-type
+
+
+# options: spelled right, of the right type, where they belong
+async def options() -> None:
+    await welcome.with_(
+        lifo=True,
+        deduplication=Deduplication.throttle("a", "5m"),
+        keep_completed={"age": "1d", "count": 5},
+        keep_failed="2w",
+        tags=("a", "b"),
+        on_failure=tidy,
+        priority=Priority.LOW,
+    ).enqueue(1)
+    welcome.with_(dedupe_key="a", idempotency_ttl=timedelta(hours=1), on_failure="tidy", keep_completed=False)
+    welcome.with_(tags=5)  # E: arg-type
+    welcome.with_(lifo="yes")  # E: arg-type
+    welcome.with_(on_failure=5)  # E: arg-type
+    welcome.with_(keep_completed=[5])  # E: arg-type
+    welcome.with_(deduplication=5)  # E: arg-type
+    welcome.with_(run_in="process")  # E: call-arg
+
+
+@job("heavy", run_in="process")
+def heavy(number: int) -> int:
+    return number
+
+
+@job("heavier", run_in="fiber")  # E: arg-type
+def heavier(number: int) -> int:
+    return number
+
+
+# steps, and what is made of them
+async def steps(queue: Queue) -> None:
+    assert_type(welcome.step(user_id=1), JobStep[str])
+    assert_type(welcome.with_(delay="5m").step(1, lang="de"), JobStep[str])
+    assert_type(await totals.step([1]).enqueue(), JobHandle[int])
+    welcome.step(user_id="x")  # E: arg-type
+    welcome.step()  # E: call-arg
+    welcome.step(1, delay="5m")  # E: call-arg
+    welcome.with_(priority=1).step(lang="de")  # E: call-arg
+    pay.step({"number": 1})  # E: arg-type
+
+    flow = Flow(totals.step([1]), [welcome.step(1), Flow(tidy.step(), [pay.step(Order(number=1))])])
+    assert_type(flow, Flow[int])
+    assert_type(await flow.enqueue(), FlowHandle[int])
+    assert_type(await (await queue.enqueue_flow(flow)).result(), int)
+    Flow(totals, [welcome.step(1)])  # E: arg-type
+    Flow(totals.step([1]), [welcome])  # E: list-item
+    Flow(totals.step([1]), [welcome.step(1)], on_child_failure="retry")  # E: arg-type
+
+    assert_type(await chain(tidy.step(), welcome.step(1), totals.step([1])).enqueue(), FlowHandle[int])
+    chain(tidy, totals.step([1]))  # E: call-overload
+
+    done = batch([welcome.step(1), totals.step([1])], on_complete=pay.step(Order(number=1)))
+    assert_type(await done.enqueue(), BatchHandle[bool])
+    assert_type(await (await done.enqueue()).children(), list[Child])
+    batch([welcome.step(1)])  # E: call-arg
+    batch([welcome.step(1)], on_complete=tidy)  # E: arg-type
+
+    assert_type(await (await group(totals.step([1]), totals.step([2])).enqueue()).results("5m"), list[int])
+    assert_type(await group(totals.step([1]), welcome.step(1)).enqueue(), GroupHandle[Any])
+    group(totals)  # E: call-overload
+
+
+async def many(queue: Queue) -> None:
+    assert_type(await queue.enqueue_many(welcome, [{"user_id": 1}], delay="5m"), list[JobHandle[str]])
+    assert_type(await enqueue_many(totals, ({"numbers": [n]} for n in range(5))), list[JobHandle[int]])
+    await queue.enqueue_many(welcome, [{"user_id": 1}], dealy="5m")  # E: call-arg
+    await queue.enqueue_many(welcome, {"user_id": 1})  # E: dict-item
+
+
+# handles, operations, dead letters
+async def operating(queue: Queue, handle: JobHandle[int]) -> None:
+    assert_type(await handle.cancel(), bool)
+    assert_type(await handle.logs(), list[str])
+    assert_type(await handle.children(), list[Child])
+    assert_type(handle.is_new, bool)
+    handle.id = "other"  # E: misc
+    assert_type(await queue.retry_jobs(name="x", error_type="ValueError"), int)
+    assert_type(await queue.cancel_jobs(tag="x"), int)
+    await queue.cancel_jobs(tags="x")  # E: call-arg
+    assert_type(await queue.limit("slow", max_active=None, rate=(100, "1m")), QueueSettings)
+    await queue.limit("slow", max_active="4")  # E: arg-type
+    await queue.limit("slow", rate=100)  # E: arg-type
+    assert_type(await queue.clean("slow", "failed", older_than="1d"), list[str])
+    assert_type(await queue.metrics("slow"), QueueMetrics)
+    assert_type(await queue.dead_letters.reasons(), tuple[DeadLetterReason, ...])
+    assert_type(await queue.dead_letters.retry(message="x"), int)
+    async for event in queue.events(["slow"]):
+        assert_type(event, JobEvent)
+    assert_type(await create_job("slow", {"name": "tidy"}), JobHandle[Any])
+
+
+# raised by handlers
+async def raising() -> None:
+    raise RetryLater("5m", "not there yet")
+
+
+async def raising_wrongly() -> None:
+    raise RetryLater()  # E: call-arg
 
 
 create_queue("sqlite:///x.db", jobs=[welcome])

@@ -10,24 +10,16 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast, ove
 
 import anyio
 
-from undercroft._core.bound import BoundPart
 from undercroft._core.codec import Parameters, Schema
 from undercroft._core.errors import InvalidDataError
+from undercroft.queue._checks import check_name
 from undercroft.queue._errors import JobArgumentsError, JobDefinitionError
 from undercroft.queue._handle import JobHandle
-from undercroft.queue._options import JobOptions, ResolvedOptions, check_name
+from undercroft.queue._options import DefinitionOptions, JobOptions, ResolvedOptions
+from undercroft.queue._steps import JobStep, bound_queue
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class Enqueuer(Protocol):
-    """What a job needs of a queue in order to put itself into it."""
-
-    async def add(self, job: Job[..., T], data: bytes, options: ResolvedOptions) -> Any: ...
-
-
-_queue = BoundPart[Enqueuer]("queue")
 
 
 class Arguments(Protocol):
@@ -58,10 +50,21 @@ class Job(Generic[P, T]):
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[T]:
         """Put a run into the bound queue; the arguments are checked first. See `Queue.enqueue`."""
-        return await self.with_().enqueue(*args, **kwargs)
+        return await bound_queue.require().add(self, self.store(args, kwargs), self.options)
+
+    def step(self, *args: P.args, **kwargs: P.kwargs) -> JobStep[T]:
+        """Return a run that is checked and not enqueued, for flows, chains, batches and groups.
+
+        Raises:
+            JobArgumentsError: The arguments do not fit.
+        """
+        return JobStep(self, self.store(args, kwargs), self.options)
 
     def with_(self, **options: Unpack[JobOptions]) -> JobCall[P, T]:
-        """Return this job with other options for one enqueue: `await welcome.with_(delay="5m").enqueue(user_id=1)`."""
+        """Return this job with other options: `await welcome.with_(delay="5m").enqueue(user_id=1)`.
+
+        Keep what it returns where many are enqueued: the options are checked here, once.
+        """
         return JobCall(self, self.options.with_(options))
 
     def store(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
@@ -93,15 +96,18 @@ class Job(Generic[P, T]):
 
 @dataclass(frozen=True, slots=True)
 class JobCall(Generic[P, T]):
-    """A job with options of its own."""
+    """A job with options of its own. Immutable, reusable."""
 
     job: Job[P, T]
-    options: ResolvedOptions
+    options: ResolvedOptions = field(repr=False)
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[T]:
         """Put a run into the bound queue, with these options."""
-        data = self.job.store(args, kwargs)
-        return cast("JobHandle[T]", await _queue.require().add(self.job, data, self.options))
+        return await bound_queue.require().add(self.job, self.job.store(args, kwargs), self.options)
+
+    def step(self, *args: P.args, **kwargs: P.kwargs) -> JobStep[T]:
+        """As `Job.step`, with these options."""
+        return JobStep(self.job, self.job.store(args, kwargs), self.options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +117,14 @@ class FunctionArguments:
     parameters: Parameters
 
     def stored(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
-        return self.stored_data(self.parameters.bind(args, kwargs))
+        if args:
+            return self.stored_data(self.parameters.bind(args, kwargs))
+        try:
+            return self.stored_data(kwargs)
+        except InvalidDataError:
+            # Python's own rules for calls know what is missing or unknown, and say it better; they cost as much again.
+            self.parameters.bind(args, kwargs)
+            raise
 
     def stored_data(self, data: object) -> bytes:
         return self.parameters.encode(self.parameters.parse(data))
@@ -146,18 +159,23 @@ class ModelArguments:
         return partial(handler, self.schema.decode(data))
 
 
+def is_async(handler: Callable[..., Any]) -> bool:
+    """Tell whether calling `handler` gives a coroutine."""
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(getattr(handler, "__call__", None))  # noqa: B004
+
+
 async def run_handler(handler: Callable[..., Any], call: Callable[[], Any]) -> Any:
     """Make a call of `handler`: awaited when it is async, in a thread (with the context) when it is not.
 
     Cancellation of a plain function: its thread cannot be stopped; it is left to end by itself, and its result is
     dropped.
     """
-    if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(getattr(handler, "__call__", None)):  # noqa: B004
+    if is_async(handler):
         return await call()
     return await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
 
 
-def job(name: str, /, *, schema: type[Any] | None = None, **options: Unpack[JobOptions]) -> JobDecorator:
+def job(name: str, /, *, schema: type[Any] | None = None, **options: Unpack[DefinitionOptions]) -> JobDecorator:
     """Make a function a job: `@job("email.welcome", retries=3)`.
 
     Args:
@@ -165,7 +183,7 @@ def job(name: str, /, *, schema: type[Any] | None = None, **options: Unpack[JobO
             spelled out.
         schema: A dataclass, `msgspec.Struct`, `TypedDict` or pydantic model. The handler then takes one argument of
             it; without, the handler's own parameters are the schema.
-        options: See `JobOptions`.
+        options: See `DefinitionOptions`.
 
     Raises:
         JobDefinitionError: The name, an option or a parameter is not valid.
@@ -180,7 +198,7 @@ def job(name: str, /, *, schema: type[Any] | None = None, **options: Unpack[JobO
 class JobDecorator:
     """What `job(name, …)` returns: give it the handler."""
 
-    def __init__(self, name: str, schema: type[Any] | None, options: JobOptions) -> None:
+    def __init__(self, name: str, schema: type[Any] | None, options: DefinitionOptions) -> None:
         self._name = name
         self._schema = schema
         self._options = options
@@ -201,18 +219,18 @@ def define_job(
     name: str,
     handler: Callable[P, Coroutine[Any, Any, T]],
     schema: type[Any] | None = None,
-    options: JobOptions | None = None,
+    options: DefinitionOptions | None = None,
 ) -> Job[P, T]: ...
 
 
 @overload
 def define_job(
-    *, name: str, handler: Callable[P, T], schema: type[Any] | None = None, options: JobOptions | None = None
+    *, name: str, handler: Callable[P, T], schema: type[Any] | None = None, options: DefinitionOptions | None = None
 ) -> Job[P, T]: ...
 
 
 def define_job(
-    *, name: str, handler: Callable[P, Any], schema: type[Any] | None = None, options: JobOptions | None = None
+    *, name: str, handler: Callable[P, Any], schema: type[Any] | None = None, options: DefinitionOptions | None = None
 ) -> Job[P, Any]:
     """Make a job of a handler; the same as the decorator `job`, with the options in one mapping."""
     check_name(name, what="job name")
@@ -224,4 +242,10 @@ def define_job(
         arguments = FunctionArguments(Parameters(handler, what=what))
     else:
         arguments = ModelArguments(Schema(schema), what)
-    return Job(name, handler, ResolvedOptions().with_(options or {}), arguments)
+    resolved = ResolvedOptions().with_(options or {}, is_definition=True)
+    if resolved.run_in == "process" and is_async(handler):
+        raise JobDefinitionError(
+            f"{what}: run_in='process' is for plain functions, and its handler is async",
+            hint="make it a plain function, or leave run_in out",
+        )
+    return Job(name, handler, resolved, arguments)

@@ -1,194 +1,223 @@
-"""One run of one job: its context, its deadline, and what is to be recorded of it."""
+"""One run of one job: its deadline, its end, and what is to be recorded of it.
+
+This is the path that every job takes, and a no-op job costs little else: so a slot runs its jobs in one task and one
+cancel scope (`_slots`), deadlines are kept in one place (`_deadlines`), and names, traces and log lines are made when
+somebody asks for them.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from contextvars import ContextVar
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+import inspect
+import logging
+import os
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import Context, copy_context
+from enum import Enum
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 import anyio
+import anyio.to_thread
 
-from undercroft._core.clock import Clock, utc
-from undercroft._core.codec import to_json
-from undercroft._core.context import Correlation, Trace, correlate
-from undercroft._core.durations import format_seconds, to_seconds
-from undercroft._core.errors import InvalidDataError, UndercroftError
+from undercroft._core.clock import Clock
+from undercroft._core.context import LateCorrelation, correlate
+from undercroft._core.durations import format_seconds
+from undercroft._core.errors import InvalidDataError
 from undercroft.logging import Logger
-from undercroft.queue._backoff import Backoff, BackoffFunction
-from undercroft.queue._errors import JobTimeoutError, NotInJobError
-from undercroft.queue._job import Job, run_handler
-from undercroft.queue._protocol import ClaimedJob, Completed, Failed
+from undercroft.queue._errors import Discard, JobTimeoutError
+from undercroft.queue._job import Job
+from undercroft.queue._values import ClaimedJob, Completed
+from undercroft.queue._worker._context import JobContext, Workplace, correlation_of, current
+from undercroft.queue._worker._in_process import path_of, run_in_process
+from undercroft.queue._worker._outcomes import CANCELLED, Outcome, UnreadableDataError, encoded, outcome_of
 
-CANCELLED = object()
-"""What `Run.call` returns for a run that was cancelled."""
-
-_ERROR_LIMIT = 2000
+T = TypeVar("T")
 _log = Logger(module="undercroft.queue")
+# What a handler may raise without taking the worker down. A group that is no `Exception` may hold a `SystemExit`.
+_SURVIVED = (Exception, SystemExit, asyncio.CancelledError, BaseExceptionGroup)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobContext:
-    """The run that is going on, as its handler sees it."""
+class Ending(Enum):
+    """Why a run is ended from outside."""
 
-    id: str
-    name: str
-    queue: str
-    attempt: int
-    """Number of this run, from 1."""
-    attempts: int
-    """Runs allowed."""
-    token: int
-    """Grows with every claim of this job: give it to a resource that can refuse an older one (fencing)."""
-    enqueued_at: datetime
-
-    @property
-    def is_last_attempt(self) -> bool:
-        """Whether an error now is the end of the job."""
-        return self.attempt >= self.attempts
-
-
-_context: ContextVar[JobContext] = ContextVar("undercroft_job")
-
-
-def current_job() -> JobContext:
-    """Return the run that this code is part of.
-
-    Raises:
-        NotInJobError: There is none; a job that is called directly has none either.
-    """
-    try:
-        return _context.get()
-    except LookupError:
-        raise NotInJobError(
-            "no job is running here", hint="call it from a job's handler, run by a worker; a direct call has no context"
-        ) from None
+    TIMEOUT = "it took longer than its timeout"
+    CANCELLED = "somebody cancelled the job"
+    STOPPED = "the worker stops"
+    LOST = "somebody else has the job by now"
 
 
 class Run:
-    """One run of a claimed job, which may be cancelled while it goes on."""
+    """One run of a claimed job, which may be ended from outside while its handler runs."""
 
-    def __init__(self, claimed: ClaimedJob) -> None:
+    __slots__ = ("claimed", "deadline", "ending", "remark", "scope", "started", "task")
+
+    def __init__(self, claimed: ClaimedJob, started: float) -> None:
         self.claimed = claimed
-        self.is_lost = False
-        """Somebody else has the job by now."""
-        self._is_cancelled = False
-        self._scope: anyio.CancelScope | None = None
+        self.started = started
+        """By the worker's monotonic clock."""
+        self.deadline: float | None = None
+        self.ending: Ending | None = None
+        self.scope: anyio.CancelScope | None = None
+        """What to cancel; there is none before and after the handler runs."""
+        self.task: asyncio.Task[Any] | None = None
+        """The slot's."""
+        self.remark: str | None = None
+        """For the job's own log."""
 
-    def cancel(self) -> None:
-        """End the run; `perform` returns `None`."""
-        self._is_cancelled = True
-        if self._scope is not None:
-            self._scope.cancel()
+    @property
+    def may_be_ended(self) -> bool:
+        """Whether its handler runs, or is yet to."""
+        return self.scope is not None or self.task is None
 
-    async def call(self, job: Job[..., Any], clock: Clock) -> Any:
-        """Call the handler, within the job's timeout. Returns `CANCELLED` when this run was cancelled."""
+    def end(self, why: Ending) -> None:
+        """Have the handler cancelled, now or as soon as it begins. The first reason holds, but for a lost job."""
+        if self.ending is None or why is Ending.LOST:
+            self.ending = why
+        if self.scope is not None:
+            self.scope.cancel()
+
+
+class Runner:
+    """How the runs of one job are made. Lives as long as its worker."""
+
+    def __init__(self, job: Job[..., Any], *, threads: anyio.CapacityLimiter, processes: anyio.CapacityLimiter) -> None:
+        self.job = job
+        self._threads = threads
+        self._processes = processes
+        self._call = self._way()
+
+    def timeout_s(self, claimed: ClaimedJob) -> float | None:
+        """How long a run may take: what was stored with the job, unless its producer knew nothing of timeouts."""
+        return self.job.options.timeout_s if claimed.is_foreign else claimed.timeout_s
+
+    def call(self, claimed: ClaimedJob) -> Awaitable[Any]:
+        """Check the stored data and return the run of the handler.
+
+        Raises:
+            UnreadableDataError: The data does not fit the job (any more).
+        """
+        return self._call(claimed)
+
+    def _way(self) -> Callable[[ClaimedJob], Awaitable[Any]]:
+        if self.job.options.run_in == "process":
+            path_of(self.job)
+            return self._in_process
+        handler: Any = self.job.handler
+        if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(getattr(handler, "__call__", None)):  # noqa: B004
+            return self._here
+        return self._in_thread
+
+    def _here(self, claimed: ClaimedJob) -> Awaitable[Any]:
+        call: Awaitable[Any] = self._prepared(claimed)()
+        return call
+
+    def _in_thread(self, claimed: ClaimedJob) -> Awaitable[Any]:
+        return anyio.to_thread.run_sync(self._prepared(claimed), abandon_on_cancel=True, limiter=self._threads)
+
+    def _in_process(self, claimed: ClaimedJob) -> Awaitable[Any]:
+        self._prepared(claimed)  # data that does not fit is found here, without a process
+        return run_in_process(self.job, claimed, limiter=self._processes)
+
+    def _prepared(self, claimed: ClaimedJob) -> Callable[[], Any]:
         try:
-            call = job.prepare(self.claimed.data)
+            return self.job.prepare(claimed.data)
         except InvalidDataError as exc:
-            raise _UnreadableDataError from exc
-        result: Any = CANCELLED
-        # One scope for both ways to end early: entering one costs as much as the rest of a short run.
-        with clock.cancel_after(self.claimed.timeout_s) as self._scope:
-            if not self._is_cancelled:
-                result = await run_handler(job.handler, call)
-        if result is CANCELLED and not self._is_cancelled:
-            limit = format_seconds(self.claimed.timeout_s or 0)
-            raise JobTimeoutError(f"job {job.name!r} took longer than its timeout of {limit}")
-        return result
+            raise UnreadableDataError from exc
 
 
-class _UnreadableDataError(Exception):
-    """Stored data does not fit the job (any more); `__cause__` says how. It will not fit next time either."""
+def runners_of(jobs: Mapping[str, Job[..., Any]], *, concurrency: int) -> dict[str, Runner]:
+    """Return a runner for each job; plain functions get as many threads as there are slots, processes one per CPU."""
+    threads = anyio.CapacityLimiter(concurrency)
+    processes = anyio.CapacityLimiter(os.cpu_count() or 1)
+    return {name: Runner(job, threads=threads, processes=processes) for name, job in jobs.items()}
 
 
-async def perform(
-    run: Run, job: Job[..., Any], *, bind: Callable[[], AbstractContextManager[object]], clock: Clock
-) -> Completed | Failed | None:
-    """Run a claimed job and say what to record; `None` when `run.cancel()` ended it.
+class InContext(Generic[T]):
+    """Awaits a coroutine in a context of its own: what it sets in context variables ends with it.
 
-    Cancellation of the caller propagates, and the caller gives the job back. Whatever the handler raises by itself, a
-    stray `CancelledError` or `SystemExit` included, is a failed run.
+    A task of its own would do the same, for several times the price of a short run.
     """
-    claimed = run.claimed
-    trace = Trace.parse(claimed.traceparent) if claimed.traceparent else None
-    names = Correlation(request_id=claimed.request_id, trace=trace.child() if trace else Trace.new(), job_id=claimed.id)
-    with bind(), correlate(names):
-        token = _context.set(_context_of(claimed))
-        started = clock.monotonic()
-        _log.info("job started", job=claimed.name, attempt=claimed.attempt)
-        try:
-            result = await run.call(job, clock)
-        except (Exception, SystemExit, asyncio.CancelledError) as exc:
-            if isinstance(exc, asyncio.CancelledError) and _is_cancelled_from_outside():
-                raise
-            return _failed(job, claimed, exc, clock)
-        finally:
-            _context.reset(token)
-        if result is CANCELLED:
+
+    __slots__ = ("_context", "_coroutine")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T], context: Context) -> None:
+        self._coroutine = coroutine
+        self._context = context
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        run, send, throw = self._context.run, self._coroutine.send, self._coroutine.throw
+        step: Callable[[Any], Any] = send
+        value: Any = None
+        while True:
+            try:
+                waited_for = run(step, value)
+            except StopIteration as done:
+                return done.value  # type: ignore[no-any-return]  # of the coroutine, whose type this is
+            try:
+                value = yield waited_for
+                step = send
+            except BaseException as exc:  # thrown into the task: it is for the coroutine to take
+                step, value = throw, exc
+
+
+class Performer:
+    """Performs runs for one worker."""
+
+    def __init__(
+        self,
+        place: Workplace,
+        *,
+        clock: Clock,
+        bind: Callable[[], AbstractContextManager[object]],
+        is_shutting_down: Callable[[], bool],
+    ) -> None:
+        self._place = place
+        self._clock = clock
+        self._bind = None if bind is nullcontext else bind
+        self._is_shutting_down = is_shutting_down
+        self._logger = logging.getLogger("undercroft.queue")
+
+    def perform(self, run: Run, runner: Runner) -> InContext[Outcome | None]:
+        """Await it to run a claimed job and have what to record; `None`: the run is not to be recorded.
+
+        It is awaited inside `run.scope`, and never raises a cancellation: of what ended the run, `run.ending` tells.
+        Whatever the handler raises by itself, a stray `CancelledError` or `SystemExit` included, is a failed run.
+        """
+        return InContext(self._perform(run, runner), copy_context())
+
+    async def _perform(self, run: Run, runner: Runner) -> Outcome | None:
+        claimed = run.claimed
+        current.set(JobContext(claimed, self._place))
+        with correlate(LateCorrelation(partial(correlation_of, claimed))):
+            if self._logger.isEnabledFor(logging.INFO):
+                _log.info("job started", job=claimed.name, attempt=claimed.attempt)
+            try:
+                if self._bind is None:
+                    result = await runner.call(claimed)
+                else:
+                    with self._bind():
+                        result = await runner.call(claimed)
+            except _SURVIVED as exc:
+                return self._ended(run, runner, exc)
+            finally:
+                run.scope = None
+            if self._logger.isEnabledFor(logging.INFO):
+                duration_ms = round((self._clock.monotonic() - run.started) * 1000, 1)
+                _log.info("job completed", job=claimed.name, duration_ms=duration_ms)
+            return Completed(result=encoded(claimed, result))
+
+    def _ended(self, run: Run, runner: Runner, exc: BaseException) -> Outcome | None:
+        if isinstance(exc, asyncio.CancelledError) and run.ending is None and self._is_shutting_down():
+            run.ending = Ending.STOPPED  # the whole loop is ending, and cancelled this task by itself
+        if run.ending in (Ending.LOST, Ending.STOPPED):
             return None
-        _log.info("job completed", job=claimed.name, duration_ms=round((clock.monotonic() - started) * 1000, 1))
-        return Completed(result=_encoded(claimed, result))
-
-
-def _is_cancelled_from_outside() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-def _failed(job: Job[..., Any], claimed: ClaimedJob, exc: BaseException, clock: Clock) -> Failed:
-    failures = claimed.failures + 1
-    is_permanent = isinstance(exc, _UnreadableDataError)
-    exc = exc.__cause__ or exc if is_permanent else exc
-    retry_at: float | None = None
-    if failures < claimed.attempts and not is_permanent:
-        retry_at = clock.time() + _delay_s(job, claimed, failures, exc)
-    text = str(exc)[:_ERROR_LIMIT]
-    fields = {"job": claimed.name, "attempt": claimed.attempt, "attempts": claimed.attempts}
-    if retry_at is None:
-        _log.error("job failed for good", exc, **fields)
-    else:
-        _log.warning("job failed, will retry", {**fields, "error_type": type(exc).__name__, "error_text": text,
-                                                "retry_in_s": round(retry_at - clock.time(), 3)})  # fmt: skip
-    return Failed(error_type=type(exc).__name__, error=text, retry_at=retry_at)
-
-
-def _delay_s(job: Job[..., Any], claimed: ClaimedJob, failures: int, exc: BaseException) -> float:
-    delay = _policy_delay_s(claimed.backoff or job.options.backoff, job.name, failures, exc)
-    asked = exc.retry_after if isinstance(exc, UndercroftError) else None
-    return max(delay, asked or 0.0)
-
-
-def _policy_delay_s(policy: Backoff | BackoffFunction, name: str, failures: int, exc: BaseException) -> float:
-    if isinstance(policy, Backoff):
-        return policy.delay_s(failures)
-    error = exc if isinstance(exc, Exception) else RuntimeError(repr(exc))
-    try:
-        return to_seconds(policy(failures, error), name="the backoff function's result")
-    except Exception as problem:  # the user's function: it must not take the worker down
-        _log.error("backoff function failed, using the default", problem, job=name)
-        return Backoff.exponential().delay_s(failures)
-
-
-def _encoded(claimed: ClaimedJob, result: Any) -> bytes:
-    try:
-        return to_json(result)
-    except TypeError as exc:
-        # The work is done: running it again for the sake of a result nobody can store would be worse.
-        _log.warning("job result is not JSON and was not stored", job=claimed.name, problem=str(exc))
-        return b"null"
-
-
-def _context_of(claimed: ClaimedJob) -> JobContext:
-    return JobContext(
-        id=claimed.id,
-        name=claimed.name,
-        queue=claimed.queue,
-        attempt=claimed.attempt,
-        attempts=claimed.attempts,
-        token=claimed.token,
-        enqueued_at=utc(claimed.created_at),
-    )
+        if run.ending is Ending.CANCELLED:
+            return CANCELLED
+        if run.ending is Ending.TIMEOUT and isinstance(exc, asyncio.CancelledError):
+            limit = format_seconds(runner.timeout_s(run.claimed) or 0)
+            exc = JobTimeoutError(f"job {run.claimed.name!r} took longer than its timeout of {limit}")
+        if isinstance(exc, Discard):
+            run.remark = f"discarded: {exc.reason}"
+        return outcome_of(exc, run.claimed, runner.job, now=self._place.engine.time())

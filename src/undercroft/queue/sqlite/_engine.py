@@ -1,61 +1,57 @@
-"""The queue in one SQLite file: for one machine and any number of its processes.
-
-Every write is one `BEGIN IMMEDIATE` transaction on the process's one writer thread, shared by whoever writes at that
-moment (`_core.sqlite`). A claim is a single `UPDATE … RETURNING`. Workers that die are noticed by their lock file
-(`_liveness`), those that hang by their lease.
-
-URL: `sqlite:///var/queue.db?synchronous=full|normal&poll_s=0.02&busy_timeout_s=5`
-"""
+"""The engine: adding, working and waiting; its bases have one subject each."""
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from importlib import resources
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self
 
-import msgspec
-
-from undercroft._core.clock import Clock, SystemClock, utc
-from undercroft._core.sqlite import SqliteOptions, SqliteStore, StoreUnavailableError
+from undercroft._core.clock import Clock, SystemClock
+from undercroft._core.sqlite import SqliteOptions
 from undercroft._core.url import Url
-from undercroft.queue import _sqlite_statements as sql
-from undercroft.queue._backoff import Backoff
-from undercroft.queue._errors import QueueUnavailableError
-from undercroft.queue._liveness import WorkerLocks
-from undercroft.queue._protocol import (
-    Claim,
-    ClaimedJob,
-    Completed,
-    Counts,
-    Failed,
-    JobRecord,
-    JobState,
-    NewJob,
-    Rescued,
-)
+from undercroft.queue._protocol import Pulse
+from undercroft.queue._values import Added, Beat, Claim, ClaimedJob, Fetch, Finished, NewJob, Rescued
+from undercroft.queue.sqlite import _working as working
+from undercroft.queue.sqlite._adding import add_jobs, check_parents
+from undercroft.queue.sqlite._base import translated
+from undercroft.queue.sqlite._batches import Batches
+from undercroft.queue.sqlite._ending import Outcome, record_all
+from undercroft.queue.sqlite._events import Events
+from undercroft.queue.sqlite._lists import Lists
+from undercroft.queue.sqlite._liveness import WorkerLocks
+from undercroft.queue.sqlite._one_job import OneJob
+from undercroft.queue.sqlite._pulse import SqlitePulse
+from undercroft.queue.sqlite._queues import Queues
+from undercroft.queue.sqlite._step import Step, as_json
+from undercroft.queue.sqlite._working import Who
 
-T = TypeVar("T")
-_PRUNE_LIMIT = 500
+_RECORDED = Finished(is_recorded=True)
+_NOT_RECORDED = Finished(is_recorded=False)
 
 
-class SqliteQueue:
+class _End(NamedTuple):
+    job: ClaimedJob
+    outcome: Outcome
+    fetch: Fetch | None
+
+
+class SqliteQueue(OneJob, Queues, Lists, Events):
     """The SQLite engine. Opened by `async with`; used from one event loop; lives as long as its `Infra`."""
 
     name = "sqlite"
 
     def __init__(self, path: Path, *, options: SqliteOptions | None = None, clock: Clock | None = None) -> None:
-        self.path = path
-        self._clock = clock or SystemClock()
+        super().__init__(path, options=options, clock=clock)
         self._locks = WorkerLocks(path.with_name(f"{path.name}-workers"))
         self._own_workers: set[str] = set()
-        self._waiters: set[asyncio.Future[None]] = set()
-        self._changes = 0
-        migrations = (resources.files(__package__).joinpath("sqlite.sql").read_text(),)
-        self._store = SqliteStore(path, migrations=migrations, options=options, on_change=self._wake)
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._adding = Batches(self._submit_adds)
+        self._ending = Batches(self._submit_ends, on_unwanted=self._give_back_unwanted)
 
     @classmethod
     def from_url(cls, url: Url, *, what: str = "queue", clock: Clock | None = None) -> Self:
@@ -65,93 +61,104 @@ class SqliteQueue:
 
     async def __aenter__(self) -> Self:
         await self._store.__aenter__()
+        self._begin_anew()  # what an event loop that is gone left behind is nobody's business here
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        self._wake()
+        self._wake_all()
         await self._store.__aexit__(*exc_info)
 
     async def ping(self) -> None:
         await self._read(lambda db: db.execute("SELECT 1 FROM jobs LIMIT 1").fetchone())
 
-    async def add(self, jobs: Sequence[NewJob]) -> None:
-        now = self._clock.time()
-        rows = [_row_of(job, now) for job in jobs]
-        await self._write(lambda db: db.executemany(sql.ADD, rows), is_news=True)
+    # --- Adding -----------------------------------------------------------------------------------------------------
+
+    async def add(self, jobs: Sequence[NewJob]) -> list[Added]:
+        check_parents(jobs)
+        with translated():
+            return await self._adding.ask(jobs)
+
+    def _submit_adds(self, calls: Sequence[Sequence[NewJob]]) -> asyncio.Future[tuple[Sequence[list[Added]], Step]]:
+        def run(step: Step) -> Sequence[list[Added]]:
+            if len(calls) == 1:
+                return [add_jobs(step, calls[0])]
+            added = iter(add_jobs(step, [job for jobs in calls for job in jobs]))
+            return [[next(added) for _ in jobs] for jobs in calls]
+
+        return self._submit(run)
+
+    # --- Working ----------------------------------------------------------------------------------------------------
 
     async def claim(
         self, *, queues: Sequence[str], names: Sequence[str], limit: int, worker_id: str, lease_s: float
     ) -> Claim:
-        now = self._clock.time()
+        who = Who(names_text(frozenset(names)), worker_id, lease_s)
+        return await self._write(lambda step: working.claim_jobs(step, queues, who, limit))
 
-        def run(db: sqlite3.Connection) -> Claim:
-            _promote_due(db, now)
-            rows = db.execute(
-                sql.CLAIM.format(queues=_marks(queues), names=_marks(names)),
-                (worker_id, now + lease_s, now, *queues, *names, limit),
-            ).fetchall()
-            next_due = db.execute(sql.NEXT_DUE.format(queues=_marks(queues)), tuple(queues)).fetchone()[0]
-            # RETURNING gives rows in any order; the token rises and ids sort by time, so order by what we claimed by.
-            ordered = sorted(rows, key=lambda row: row[-2:])
-            return Claim(jobs=tuple(_claimed_of(row[:-2]) for row in ordered), next_due_at=next_due)
+    async def finish(self, job: ClaimedJob, outcome: Outcome, *, fetch: Fetch | None = None) -> Finished:
+        """As the protocol says. A caller that is cancelled meanwhile need not mind the next job: it is given back."""
+        with translated():
+            return await self._ending.ask(_End(job, outcome, fetch))
 
-        return await self._write(run)
+    def _submit_ends(self, ends: Sequence[_End]) -> asyncio.Future[tuple[Sequence[Finished], Step]]:
+        def run(step: Step) -> Sequence[Finished]:
+            recorded = record_all(step, [(end.job, end.outcome) for end in ends])
+            answers = [_RECORDED if is_recorded else _NOT_RECORDED for is_recorded in recorded]
+            for (queue, fetch), asked in _fetches(ends, recorded).items():
+                who = Who(names_text(fetch.names), fetch.worker_id, fetch.lease_s)
+                found = working.claim_jobs(step, [queue], who, len(asked)).jobs
+                for n, job in zip(asked, found, strict=False):
+                    answers[n] = Finished(is_recorded=True, next=job)
+            return answers
 
-    async def park_unknown(self, *, queues: Sequence[str], names: Sequence[str]) -> list[tuple[str, str]]:
-        marks, values = {"queues": _marks(queues), "names": _marks(names)}, (*queues, *names)
-        # Most of the time there is nothing to park: look before taking the write lock.
-        if not await self._read(lambda db: db.execute(sql.UNKNOWN.format(**marks), values).fetchone()):
-            return []
-        return await self._write(lambda db: db.execute(sql.PARK.format(**marks), values).fetchall())
+        return self._submit(run)
 
-    async def finish(self, job: ClaimedJob, outcome: Completed | Failed) -> bool:
-        now = self._clock.time()
-        values: tuple[object, ...]
-        if isinstance(outcome, Completed):
-            statement, values = sql.COMPLETE, (outcome.result.decode(), now, job.id, job.token)
-        elif outcome.retry_at is None:
-            statement, values = sql.FAIL, (outcome.error_type, outcome.error, now, job.id, job.token)
-        else:
-            is_due = outcome.retry_at <= now
-            state = JobState.WAITING if is_due else JobState.DELAYED
-            statement = sql.RETRY
-            values = (state, outcome.retry_at, outcome.error_type, outcome.error, job.id, job.token)
-        return await self._write(lambda db: db.execute(statement, values).rowcount == 1, is_news=True)
+    def _give_back_unwanted(self, answer: Finished) -> None:
+        if (job := answer.next) is not None:
+            self._submit(lambda step: working.release(step, [job])).add_done_callback(_forget_error)
 
-    async def extend(self, jobs: Sequence[ClaimedJob], *, lease_s: float) -> list[ClaimedJob]:
-        until = self._clock.time() + lease_s
+    async def beat(self, worker_id: str, jobs: Sequence[ClaimedJob], *, lease_s: float) -> Beat:  # noqa: ARG002
+        if not jobs:
+            return Beat()  # that the worker lives is told by its lock file
+        until = self.time() + lease_s
+        return await self._write(lambda step: working.beat(step.db, jobs, lease_until=until))
 
-        def run(db: sqlite3.Connection) -> list[ClaimedJob]:
-            return [job for job in jobs if db.execute(sql.EXTEND, (until, job.id, job.token)).rowcount == 0]
-
-        return await self._write(run)
+    def pulse(self, worker_id: str) -> Pulse | None:  # noqa: ARG002
+        return SqlitePulse(self.path) if isinstance(self._clock, SystemClock) else None
 
     async def release(self, jobs: Sequence[ClaimedJob]) -> None:
-        claims = [(job.id, job.token) for job in jobs]
-        await self._write(lambda db: db.executemany(sql.RELEASE, claims), is_news=True)
+        await self._write(lambda step: working.release(step, jobs))
 
-    async def rescue(self, *, max_crashes: int, again_after_s: float) -> list[Rescued]:
-        now = self._clock.time()
-        holders = await self._read(lambda db: db.execute(sql.HOLDERS).fetchall())
+    async def rescue(self, *, queues: Sequence[str], max_crashes: int, again_after_s: float) -> list[Rescued]:
+        wanted, now = as_json(queues), self.time()
+        holders = await self._read(lambda db: db.execute(working.HOLDERS, (wanted,)).fetchall())
         dead = [worker for (worker,) in holders if worker not in self._own_workers and self._locks.is_dead(worker)]
-        has_expired = await self._read(lambda db: db.execute(sql.EXPIRED, (now,)).fetchone())
-        if not dead and not has_expired:
+        # Most of the time there is nothing to take back: look before taking the write lock.
+        if not dead and not await self._read(lambda db: db.execute(working.LOST, (wanted, now, "[]")).fetchone()):
             return []
-
-        def run(db: sqlite3.Connection) -> list[Rescued]:
-            statement = sql.RESCUE.format(workers=_marks(dead))
-            again_at = now + again_after_s
-            values = (max_crashes, again_at, max_crashes, now, max_crashes, max_crashes, now, *dead)
-            rows = db.execute(statement, values).fetchall()
-            return [Rescued(id=i, name=n, worker_id=w, is_quarantined=state == "failed") for i, n, w, state in rows]
-
-        rescued = await self._write(run, is_news=True)
-        for worker in dead:
-            self._locks.forget(worker)
+        rescued = await self._write(
+            lambda step: working.rescue(
+                step, queues=queues, dead=dead, max_crashes=max_crashes, again_after_s=again_after_s
+            )
+        )
+        await self._forget(dead)
         return rescued
 
+    async def _forget(self, dead: Sequence[str]) -> None:
+        """Remove the lock files of dead workers that hold no job in any queue."""
+        holders = await self._read(lambda db: db.execute(working.ALL_HOLDERS).fetchall())
+        for worker in set(dead) - {worker for (worker,) in holders}:
+            self._locks.forget(worker)
+
+    async def park_unknown(self, *, queues: Sequence[str], names: Sequence[str]) -> list[tuple[str, str]]:
+        now = self.time()
+        # Most of the time there is nothing to park: look before taking the write lock.
+        if not await self._read(lambda db: working.has_to_park(db, queues=queues, names=names, now=now)):
+            return []
+        return await self._write(lambda step: working.park_unknown(step, queues=queues, names=names))
+
     @asynccontextmanager
-    async def attend(self, worker_id: str) -> AsyncIterator[None]:
+    async def attend(self, worker_id: str, *, queues: Sequence[str]) -> AsyncIterator[None]:  # noqa: ARG002
         with self._locks.hold(worker_id):
             self._own_workers.add(worker_id)
             try:
@@ -159,105 +166,31 @@ class SqliteQueue:
             finally:
                 self._own_workers.discard(worker_id)
 
-    async def get(self, job_id: str) -> JobRecord | None:
-        row = await self._read(lambda db: db.execute(f"{sql.SELECT} WHERE id = ?", (job_id,)).fetchone())
-        return _record_of(row) if row else None
+    # --- Waiting ----------------------------------------------------------------------------------------------------
 
-    async def list_jobs(
-        self, *, state: JobState | None = None, queue: str | None = None, limit: int = 100
-    ) -> list[JobRecord]:
-        values = (state, state, queue, queue, limit)
-        rows = await self._read(lambda db: db.execute(f"{sql.SELECT} {sql.FILTER}", values).fetchall())
-        return [_record_of(row) for row in rows]
+    async def wait_for_work(self, queues: Sequence[str], *, since: int, timeout: float) -> None:  # noqa: ARG002
+        await self._wait_for_change(since, timeout=timeout)
 
-    async def counts(self, *, queue: str | None = None) -> Counts:
-        rows = await self._read(lambda db: db.execute(sql.COUNT, (queue, queue)).fetchall())
-        return Counts(**dict(rows))
-
-    async def prune(self, *, completed_before: float, failed_before: float) -> int:
-        values = (completed_before, failed_before, _PRUNE_LIMIT)
-        if not await self._read(lambda db: db.execute(sql.PRUNABLE, values[:2]).fetchone()):
-            return 0
-        return await self._write(lambda db: db.execute(sql.PRUNE, values).rowcount)
-
-    @property
-    def changes(self) -> int:
-        return self._changes
-
-    async def wait_for_change(self, since: int, *, timeout: float) -> None:
-        if self._changes > since:
-            return
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
-        try:
-            with self._clock.cancel_after(timeout):
-                await waiter
-        finally:
-            self._waiters.discard(waiter)
-
-    def _wake(self) -> None:
-        self._changes += 1
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-
-    async def _write(self, run: Callable[[sqlite3.Connection], T], *, is_news: bool = False) -> T:
-        with _translated():
-            return await self._store.write(run, is_news=is_news)
-
-    async def _read(self, run: Callable[[sqlite3.Connection], T]) -> T:
-        with _translated():
-            return await self._store.read(run)
+    async def wait_for_end(self, job_id: str, *, queue: str, timeout: float) -> None:  # noqa: ARG002
+        await self._wait_for_end_of(job_id, timeout=timeout)
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except StoreUnavailableError as exc:
-        raise QueueUnavailableError(exc.message, hint=exc.hint) from exc
+def _fetches(ends: Sequence[_End], recorded: Sequence[bool]) -> dict[tuple[str, Fetch], list[int]]:
+    """Return which of the recorded ends ask for a next job, by queue and by whom."""
+    fetches: dict[tuple[str, Fetch], list[int]] = {}
+    for n, (end, is_recorded) in enumerate(zip(ends, recorded, strict=True)):
+        if end.fetch is not None and is_recorded:
+            fetches.setdefault((end.job.queue, end.fetch), []).append(n)
+    return fetches
 
 
-def _marks(values: Sequence[object]) -> str:
-    return ", ".join("?" * len(values))
+def _forget_error(done: asyncio.Future[Any]) -> None:
+    # Nobody waits for it. When the store did not take it, the lease of the job ends by itself.
+    if not done.cancelled():
+        done.exception()
 
 
-def _promote_due(db: sqlite3.Connection, now: float) -> None:
-    db.execute("UPDATE jobs SET state = 'waiting' WHERE state = 'delayed' AND due_at <= ?", (now,))
-
-
-def _row_of(job: NewJob, now: float) -> tuple[object, ...]:
-    state = JobState.WAITING if job.due_at <= now else JobState.DELAYED
-    backoff = msgspec.json.encode(job.backoff).decode() if job.backoff else None
-    return (
-        job.id, job.name, job.queue, state, job.data.decode(), job.priority, job.due_at, job.attempts, backoff,
-        job.timeout_s, job.created_at, job.request_id, job.traceparent,
-    )  # fmt: skip
-
-
-def _claimed_of(row: tuple[Any, ...]) -> ClaimedJob:
-    id_, name, queue, data, token, failures, crashes, attempts, backoff, timeout_s, created_at, request_id, trace = row
-    return ClaimedJob(
-        id=id_,
-        name=name,
-        queue=queue,
-        data=data.encode(),
-        token=token,
-        failures=failures,
-        crashes=crashes,
-        attempts=attempts,
-        backoff=msgspec.json.decode(backoff, type=Backoff) if backoff else None,
-        timeout_s=timeout_s,
-        created_at=created_at,
-        request_id=request_id,
-        traceparent=trace,
-    )
-
-
-def _record_of(row: sqlite3.Row | tuple[Any, ...]) -> JobRecord:
-    values = dict(zip(sql.RECORD, row, strict=True))
-    for key in ("data", "result"):
-        values[key] = values[key].encode() if values[key] is not None else None
-    for key in ("created_at", "due_at", "started_at", "finished_at"):
-        values[key] = utc(values[key]) if values[key] is not None else None
-    return JobRecord(**{**values, "state": JobState(values["state"])})
+@lru_cache(maxsize=64)
+def names_text(names: frozenset[str]) -> str:
+    """Return the names of jobs as a claim takes them."""
+    return as_json(sorted(names))
