@@ -15,6 +15,7 @@ from undercroft._core.url import UrlError
 from undercroft.app import JobsNotFoundError
 from undercroft.health import HealthCheckError
 from undercroft.queue import JobDefinitionError, define_job
+from undercroft.queue.redis._scripts import load_scripts
 from undercroft.queue.sqlite import SqliteQueue
 
 
@@ -65,19 +66,25 @@ def test_the_environment_is_read_when_it_is_built_and_not_later(monkeypatch: pyt
 
 
 @pytest.mark.parametrize("origin", ["REDIS_URL", "REDIS_URL_FILE"])
-def test_redis_url_says_how_to_go_on_without_redis(origin: str, tmp_path: Path) -> None:
+def test_redis_url_moves_the_jobs_to_redis(origin: str, tmp_path: Path) -> None:
     (tmp_path / "url").write_text("redis://cache:6379/0")
     value = str(tmp_path / "url") if origin.endswith("FILE") else "redis://cache:6379/0"
-    problem = only_problem({origin: value, "UNDERCROFT_HOME": "var"})
-    assert problem.message == f"{origin} is set, and this version has no Redis engine for the queue"
-    assert "UNDERCROFT_QUEUE=sqlite:///var/queue.db" in (problem.hint or "")
+    infra = Infra(environ={origin: value})
+    assert (infra.queue.backend, infra.describe()[0].chosen_by) == ("redis", origin)
 
 
-def test_what_redis_url_says_to_do_works() -> None:
-    redis = {"REDIS_URL": "redis://cache:6379/0"}
-    hint = only_problem(redis).hint or ""
-    setting = next(word for word in hint.replace(";", " ").split() if word.startswith("UNDERCROFT_QUEUE="))
-    infra = Infra(environ={**redis, **dict([setting.split("=")])})
+@pytest.mark.parametrize("origin", ["REDIS_URL", "UNDERCROFT_QUEUE"])
+def test_missing_package_of_the_redis_queue_names_both_ways_on(origin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    load_scripts.cache_clear()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *_: None)
+    problem = only_problem({origin: "redis://cache:6379/0", "UNDERCROFT_HOME": "var"})
+    assert isinstance(problem, MissingExtraError)
+    assert "undercroft[bullmq]" in (problem.hint or "")
+    assert ("UNDERCROFT_QUEUE=sqlite:///var/queue.db" in (problem.hint or "")) is (origin == "REDIS_URL")
+
+
+def test_undercroft_queue_comes_before_redis_url() -> None:
+    infra = Infra(environ={"REDIS_URL": "redis://cache:6379/0", "UNDERCROFT_QUEUE": "sqlite:///var/queue.db"})
     assert infra.queue.backend == "sqlite"
 
 

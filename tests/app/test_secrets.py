@@ -17,12 +17,14 @@ GOOD = [
     {"SMTP_URL": f"smtp://shop:{SECRET}@127.0.0.1:1?starttls=off"},
     {"UNDERCROFT_EMAIL": f"resend://:{SECRET}@127.0.0.1:1?tls=off"},
     {"UNDERCROFT_QUEUE": f"sqlite://:{SECRET}@/queue.db"},
+    {"UNDERCROFT_QUEUE": f"redis://:{SECRET}@cache?prefix=shop"},
+    {"REDIS_URL": f"redis://:{SECRET}@cache:6379/0"},
     {"UNDERCROFT_QUEUE": "sqlite:///queue.db", "REDIS_URL": f"redis://:{SECRET}@cache"},
 ]
 BAD = [
-    {"REDIS_URL": f"redis://:{SECRET}@cache:6379/0"},
+    {"REDIS_URL": f"redis://:{SECRET}@cache:{SECRET}"},
     {"REDIS_URL": f"user:{SECRET}@cache"},
-    {"UNDERCROFT_QUEUE": f"redis://:{SECRET}@cache"},
+    {"UNDERCROFT_QUEUE": f"redis://:{SECRET}@cache?nonsense={SECRET}"},
     {"UNDERCROFT_QUEUE": f"sqlite://:{SECRET}@/queue.db?nonsense={SECRET}"},
     {"UNDERCROFT_EMAIL": SECRET},
     {"SMTP_URL": f"smtp://shop:{SECRET}@mail.example?password={SECRET}"},

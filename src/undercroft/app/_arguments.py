@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 from undercroft._core.clock import Clock
 from undercroft._core.durations import Duration
-from undercroft.app._jobs import JobSource
+from undercroft.app._jobs import CronSource, JobSource
 from undercroft.connections.pubsub import Subscription, Topic
 from undercroft.email import Transport
 from undercroft.health import HealthCheck
@@ -19,6 +19,7 @@ class InfraArguments(TypedDict, total=False):
     """Every argument of `Infra`; said there."""
 
     jobs: JobSource | Iterable[JobSource]
+    crons: CronSource | Iterable[CronSource]
     health_checks: Iterable[HealthCheck]
     queue: str | Engine | None
     email: str | Transport | None

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, TypeVar, cast
 
 from undercroft._core.clock import Clock
-from undercroft._core.errors import ConfigError, InvalidSettingsError
+from undercroft._core.errors import ConfigError, InvalidSettingsError, MissingExtraError
 from undercroft.app._handed import HandedIn, handed_in
-from undercroft.app._jobs import jobs_of
+from undercroft.app._jobs import crons_of, jobs_of
 from undercroft.app._services import Services
 from undercroft.app._settings import Settings, queue_in
 from undercroft.email import Email, Transport, open_transport
 from undercroft.health import HealthChecks
-from undercroft.queue import SCHEMES, Engine, Job, Queue, open_engine
+from undercroft.queue import Engine, Queue, open_engine
 
 T = TypeVar("T")
+D = TypeVar("D")
 
 
 class Builder:
@@ -35,10 +36,11 @@ class Builder:
         self.handed_in: list[HandedIn] = []
 
     def queue(self, bind: Callable[[], AbstractContextManager[object]]) -> Queue:
-        """Return the queue, with every job that was named."""
+        """Return the queue, with every job and cron that was named."""
         engine = self._attempt(self._engine)
-        jobs = self._jobs()
-        return self._attempt(lambda: Queue(engine, jobs, clock=self._clock, bind=bind))
+        jobs = self._definitions("jobs", jobs_of)
+        crons = self._definitions("crons", crons_of)
+        return self._attempt(lambda: Queue(engine, jobs, crons=crons, clock=self._clock, bind=bind))
 
     def email(self) -> Email:
         """Return the mail."""
@@ -54,7 +56,7 @@ class Builder:
         """Return the checks: of our parts first, so that one of the application's may replace it."""
         health = HealthChecks(clock=self._clock)
         if not self._problems:  # or there may be no queue to ask
-            health.register("queue", queue.ping)
+            health.register("queue", _check_of(queue))
             health.register("email", email.ping, critical=False)
             services.register_checks(health)
         for check in self._arguments["health_checks"]:
@@ -83,13 +85,14 @@ class Builder:
             return cast("Engine", given)
         url, origin = self.settings.queue.value, self.settings.queue.origin
         assert url is not None
-        if origin.removesuffix("_FILE") == "REDIS_URL" and url.scheme not in SCHEMES.names:
-            raise ConfigError(
-                f"{origin} is set, and this version has no Redis engine for the queue",
-                hint=f"to go on with the embedded engine, set UNDERCROFT_QUEUE={queue_in(self.settings.home.value)}; "
-                "it comes before REDIS_URL, which the rest of the application may keep",
-            )
-        return open_engine(url, what=origin, clock=self._clock)
+        try:
+            return open_engine(url, what=origin, clock=self._clock)
+        except MissingExtraError as exc:
+            if origin.removesuffix("_FILE") != "REDIS_URL":
+                raise
+            # Whoever set it may have meant the other uses of Redis only.
+            line = f"UNDERCROFT_QUEUE={queue_in(self.settings.home.value)}"
+            raise MissingExtraError(exc.message, hint=f"{exc.hint}; or keep the jobs on this machine: {line}") from exc
 
     def _transport(self) -> Transport:
         given = self._given("email", method="send")
@@ -106,6 +109,16 @@ class Builder:
         self.handed_in.append(handed_in(argument, given, method=method))
         return self.handed_in[-1].value
 
-    def _jobs(self) -> tuple[Job[..., Any], ...]:
-        found = [self._attempt(partial(jobs_of, source)) for source in self._arguments["jobs"]]
-        return tuple({id(job): job for jobs in found for job in jobs or ()}.values())
+    def _definitions(self, argument: str, of: Callable[[Any], tuple[D, ...]]) -> tuple[D, ...]:
+        found = [self._attempt(partial(of, source)) for source in self._arguments[argument]]
+        return tuple({id(value): value for values in found for value in values or ()}.values())
+
+
+def _check_of(queue: Queue) -> Callable[[], Awaitable[Mapping[str, str] | None]]:
+    async def check() -> Mapping[str, str] | None:
+        """Ask the store for an answer, and the workers of this process for what is wrong with them."""
+        await queue.ping()
+        problems = queue.problems()
+        return {"status": "unhealthy", "message": "; ".join(problems)} if problems else None
+
+    return check

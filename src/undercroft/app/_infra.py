@@ -21,7 +21,7 @@ from undercroft.app._environment import Setting
 from undercroft.app._errors import AlreadyOpenError
 from undercroft.app._findings import Finding, live_findings, static_findings
 from undercroft.app._home import Home
-from undercroft.app._jobs import JobSource, sources_of
+from undercroft.app._jobs import CronSource, JobSource, sources_of
 from undercroft.app._process_logging import ProcessLogging
 from undercroft.app._services import ServiceReport, Services, report_services
 from undercroft.app._settings import Settings
@@ -66,6 +66,7 @@ class Infra:
 
     Args:
         jobs: Jobs, modules that hold jobs, or dotted names of such modules.
+        crons: Crons, modules that hold crons, or dotted names of such modules. Every worker fires them.
         health_checks: Definitions made by `@health_check`. One called `queue` or `email` replaces ours.
         queue: A URL, or an engine that is opened and closed with this.
         email: A URL, or a transport that is opened and closed with this.
@@ -89,6 +90,7 @@ class Infra:
         self,
         *,
         jobs: JobSource | Iterable[JobSource] = (),
+        crons: CronSource | Iterable[CronSource] = (),
         health_checks: Iterable[HealthCheck] = (),
         queue: str | Engine | None = None,
         email: str | Transport | None = None,
@@ -113,6 +115,7 @@ class Infra:
     ) -> None:
         self._arguments: dict[str, Any] = {
             "jobs": sources_of(jobs),
+            "crons": sources_of(crons),
             "health_checks": tuple(health_checks),
             "queue": queue,
             "email": email,

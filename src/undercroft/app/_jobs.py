@@ -1,22 +1,25 @@
-"""From whatever names jobs to the jobs themselves."""
+"""From whatever names jobs and crons to the definitions themselves."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from undercroft.app._errors import JobsNotFoundError
-from undercroft.queue import Job
+from undercroft.queue import CronJob, Job
+
+D = TypeVar("D", Job[..., Any], CronJob[..., Any])
 
 JobSource = Job[..., Any] | ModuleType | str
 """A job, a module that holds jobs, or the dotted name of one."""
+CronSource = CronJob[..., Any] | ModuleType | str
+"""A cron, a module that holds crons, or the dotted name of one."""
 
 
-def sources_of(jobs: JobSource | Iterable[JobSource]) -> tuple[JobSource, ...]:
-    """Return what `jobs=` was given, one source or several, as several."""
-    return (jobs,) if isinstance(jobs, Job | ModuleType | str) else tuple(jobs)
+def sources_of(given: Any) -> tuple[Any, ...]:
+    """Return what `jobs=` or `crons=` was given, one source or several, as several."""
+    return (given,) if isinstance(given, Job | CronJob | ModuleType | str) else tuple(given)
 
 
 def jobs_of(source: JobSource) -> tuple[Job[..., Any], ...]:
@@ -25,21 +28,34 @@ def jobs_of(source: JobSource) -> tuple[Job[..., Any], ...]:
     Raises:
         JobsNotFoundError: A module cannot be found, or holds no job.
     """
-    module = _imported(source) if isinstance(source, str) else source
+    return _definitions(source, Job, what="jobs", decorator='@job("a.name")')
+
+
+def crons_of(source: CronSource) -> tuple[CronJob[..., Any], ...]:
+    """Return the crons that one source names, in order, each once.
+
+    Raises:
+        JobsNotFoundError: A module cannot be found, or holds no cron.
+    """
+    return _definitions(source, CronJob, what="crons", decorator='@cron("a.name", "0 3 * * *")')
+
+
+def _definitions(source: D | ModuleType | str, kind: type[D], *, what: str, decorator: str) -> tuple[D, ...]:
+    module = _imported(source, what) if isinstance(source, str) else source
     if not isinstance(module, ModuleType):
         return (module,)
-    jobs = tuple({id(value): value for value in vars(module).values() if isinstance(value, Job)}.values())
-    if not jobs:
+    found = tuple({id(value): value for value in vars(module).values() if isinstance(value, kind)}.values())
+    if not found:
         raise JobsNotFoundError(
-            f"jobs: the module {module.__name__} holds no jobs", hint='decorate its functions with @job("a.name")'
+            f"{what}: the module {module.__name__} holds no {what}", hint=f"decorate its functions with {decorator}"
         )
-    return jobs
+    return found
 
 
-def _imported(name: str) -> ModuleType:
+def _imported(name: str, what: str) -> ModuleType:
     if not all(part.isidentifier() for part in name.split(".")):
         raise JobsNotFoundError(
-            f"jobs: {name!r} is not the name of a module", hint="write it as in an import: shop.jobs"
+            f"{what}: {name!r} is not the name of a module", hint=f"write it as in an import: shop.{what}"
         )
     try:
         return import_module(name)
@@ -47,6 +63,6 @@ def _imported(name: str) -> ModuleType:
         if exc.name is None or not f"{name}.".startswith(f"{exc.name}."):
             raise  # the module is there, and something it imports is not
         raise JobsNotFoundError(
-            f"jobs: there is no module {exc.name!r}",
-            hint=f"{name!r} has to be importable from where this was started; write it as in an import: shop.jobs",
+            f"{what}: there is no module {exc.name!r}",
+            hint=f"{name!r} has to be importable from where this was started; write it as in an import: shop.{what}",
         ) from exc

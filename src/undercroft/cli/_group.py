@@ -8,6 +8,7 @@ import click
 
 from undercroft.cli._check import check
 from undercroft.cli._config import config
+from undercroft.cli._cron import cron
 from undercroft.cli._db import db
 from undercroft.cli._demo import demo
 from undercroft.cli._dev import dev
@@ -15,6 +16,7 @@ from undercroft.cli._exit_codes import EPILOG, ExitCode
 from undercroft.cli._explain import explain
 from undercroft.cli._migrate import migrate
 from undercroft.cli._options import debug_option
+from undercroft.cli._queue import queue
 from undercroft.cli._report import RunOptions, reported
 from undercroft.cli._services import services
 from undercroft.cli._version import version
@@ -31,7 +33,7 @@ def commands() -> None:
     """
 
 
-for _command in (check, config, db, demo, dev, explain, migrate, services, version, worker):
+for _command in (check, config, cron, db, demo, dev, explain, migrate, queue, services, version, worker):
     commands.add_command(_command)
 
 
