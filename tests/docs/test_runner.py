@@ -395,7 +395,7 @@ def test_pip_lines_are_looked_up(runner: Runner) -> None:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("pip install 'undercroft[cli,emial]'", "no extra emial; it has all, cli"),
+        ("pip install 'undercroft[cli,emial]'", "no extra emial; it has all, "),
         ("python -m pip install not-a-package-of-ours", "not installed here"),
         ("pip install =", "not a requirement"),
     ],

@@ -45,10 +45,13 @@ class Workers:
         self.errors = folder / "errors"
         self._processes: list[subprocess.Popen[str]] = []
 
-    def start(self, *, lease: float = 30.0, concurrency: int = 4, kill_at: str = "") -> subprocess.Popen[str]:
+    def start(
+        self, *, lease: float = 30.0, concurrency: int = 4, kill_at: str = "", kill_after: int = 3
+    ) -> subprocess.Popen[str]:
         command = [sys.executable, str(SCRIPT), self.url, str(self.log), str(lease), str(concurrency)]
         root = Path(__file__).parents[2]
-        environ = {**os.environ, "KILL_AT": kill_at, "PYTHONPATH": str(root)}
+        kill = {"KILL_AT": kill_at, "KILL_AFTER": str(kill_after)}
+        environ = {**os.environ, **kill, "PYTHONPATH": str(root)}
         with self.errors.open("a") as errors:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=root, env=environ)
         self._processes.append(process)
@@ -156,6 +159,25 @@ async def test_no_job_is_lost_when_workers_die_at_a_point(queue: Queue, workers:
     assert await queue.counts() == Counts(completed=len(handles))
     assert set(runs) == {handle.id for handle in handles}
     assert sum(runs.values()) - len(handles) <= 2 * 4
+
+
+async def test_two_thousand_jobs_survive_a_death_at_every_point(queue: Queue, workers: Workers) -> None:
+    jobs = 2000
+    handles = await queue.enqueue_many("sleep", [{"seconds": 0.03}] * jobs, keep_completed=True)
+    workers.start()
+    # The first claim fills all slots, and a worker with enough to do makes no other.
+    points = {"after_claim": 0, "before_finish": 20, "in_finish": 20, "after_finish": 20, "in_beat": 0}
+    for point, kill_after in points.items():
+        process = workers.start(kill_at=point, kill_after=kill_after)
+        await until(lambda process=process: process.poll() is not None)
+        assert process.returncode == -signal.SIGKILL
+
+    await until_async(lambda: has_completed_all(queue, jobs), seconds=60)
+
+    runs = workers.runs()
+    assert await queue.counts() == Counts(completed=jobs)
+    assert set(runs) == {handle.id for handle in handles}
+    assert sum(runs.values()) - jobs <= len(points) * 4
 
 
 async def test_four_processes_run_each_job_exactly_once(queue: Queue, workers: Workers) -> None:

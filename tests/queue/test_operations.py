@@ -128,6 +128,17 @@ async def test_handle_of_a_duplicate_is_that_of_the_first(queue: Queue) -> None:
     assert (await queue.counts()).waiting == 1
 
 
+async def test_tenant_is_known_to_the_run_and_a_filter_of_lists(queue: Queue) -> None:
+    for tenant in ("acme", "globex"):
+        await queue.enqueue("shop.pack", {"order": 7}, tenant=tenant, tags=["nightly"])
+
+    (record,) = await queue.list_jobs(tenant="acme")
+    assert (record.tenant, record.tags) == ("acme", ("nightly", "tenant:acme"))
+    assert len((await queue.list_jobs(tag="nightly")).jobs) == 2
+    with pytest.raises(JobDefinitionError, match="both 'tag' and 'tenant'"):
+        await queue.list_jobs(tag="nightly", tenant="acme")
+
+
 async def test_idempotency_key_of_one_job_does_not_swallow_another(queue: Queue) -> None:
     for name in ("shop.pack", "shop.bill"):
         assert (await queue.enqueue(name, {"order": 7}, queue="default", idempotency_key="order-7")).is_new

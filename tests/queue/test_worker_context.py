@@ -97,3 +97,20 @@ async def test_parent_sees_its_children_and_their_results() -> None:
         result = await handle.result()
 
     assert result == [[4, 9], ["completed", "completed"], ["default", "default"]]
+
+
+async def test_run_knows_its_tenant() -> None:
+    async def look() -> str | None:
+        return current_job().tenant
+
+    job = define_job(name="x", handler=look)
+    async with Queue(MemoryQueue(), [job]) as queue:
+        handle = await job_of(queue, job, tenant="acme")
+        assert await handle.result() == "acme"
+
+
+async def job_of(queue: Queue, job: Any, **options: Any) -> Any:
+    """Enqueue and run one job."""
+    handle = await queue.enqueue(job.name, {}, **options)
+    await queue.worker().drain()
+    return handle

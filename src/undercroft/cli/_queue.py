@@ -66,6 +66,7 @@ def _overview_row(row: dict[str, Any]) -> tuple[str, ...]:
 @click.option("--state", type=click.Choice(_STATES), help="Only jobs in this state.")
 @click.option("--name", metavar="NAME", help="Only jobs of this name.")
 @click.option("--tag", metavar="TAG", help="Only jobs with this tag.")
+@click.option("--tenant", metavar="TENANT", help="Only jobs of this tenant.")
 @click.option("--error", "error_type", metavar="TYPE", help="Only jobs whose last error has this type.")
 @click.option("--text", metavar="TEXT", help="Only jobs with this text in their data or error.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many at most.")

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypedDict
 from undercroft._core.errors import near_names
 from undercroft.queue._checks import check_name
 from undercroft.queue._errors import JobDefinitionError
-from undercroft.queue._values import JobFilter, JobState
+from undercroft.queue._values import JobFilter, JobState, tenant_tag
 
 StateLike = JobState | Literal["waiting", "delayed", "blocked", "active", "completed", "failed", "parked"]
 
@@ -23,6 +23,7 @@ class JobConditions(TypedDict, total=False):
     queue: str | None
     name: str | None
     tag: str | None
+    tenant: str | None
     error_type: str | None
     """Class name of the last error."""
     text: str | None
@@ -43,6 +44,11 @@ def job_filter(wanted: JobConditions, *, state: JobState | None = None) -> JobFi
                 hint=f"conditions: {', '.join(sorted(known))}",
             )
     given: dict[str, Any] = {**wanted}
+    tenant = given.pop("tenant", None)
+    if tenant is not None:
+        if given.get("tag") is not None:
+            raise JobDefinitionError("both 'tag' and 'tenant' are given", hint="a tenant is a tag; ask for one of them")
+        given["tag"] = tenant_tag(tenant)
     given["state"] = state if given.get("state") is None else to_state(given["state"])
     if given.get("queue") is not None:
         check_name(given["queue"], what="queue name")

@@ -90,6 +90,8 @@ class JobOptions(TypedDict, total=False):
     """How long the job is kept once it failed for good. Default 7 days."""
     tags: Iterable[str]
     """Labels to find it by, up to 32."""
+    tenant: str
+    """Whose job it is, where one application serves many: a label in `current_job().tenant` and in lists."""
     on_failure: Job[..., Any] | str
     """The job to enqueue when this one failed for good."""
 
@@ -117,6 +119,7 @@ class ResolvedOptions(msgspec.Struct, frozen=True, kw_only=True):
     keep_completed: Keep = KEEP_COMPLETED
     keep_failed: Keep = KEEP_FAILED
     tags: tuple[str, ...] = ()
+    tenant: str | None = None
     on_failure: str | None = None
     run_in: RunIn = "thread"
 
@@ -242,6 +245,7 @@ _CHECKS: dict[str, _Check] = {
     "keep_completed": lambda raw, _: {"keep_completed": to_keep(raw, name="keep_completed")},
     "keep_failed": lambda raw, _: {"keep_failed": to_keep(raw, name="keep_failed")},
     "tags": lambda raw, _: {"tags": _tags(raw)},
+    "tenant": lambda raw, _: {"tenant": check_key(raw, what="tenant")},
     "on_failure": lambda raw, _: {"on_failure": _on_failure(raw)},
     "run_in": lambda raw, _: {"run_in": _run_in(raw)},
 }

@@ -9,7 +9,7 @@ from undercroft._core.bound import BoundPart
 from undercroft._core.context import correlation
 from undercroft.queue._backoff import Backoff
 from undercroft.queue._options import ResolvedOptions, deduplication_of
-from undercroft.queue._values import NewJob, OnChildFailure
+from undercroft.queue._values import NewJob, OnChildFailure, tenant_tag
 
 if TYPE_CHECKING:
     from undercroft.queue._flow import Batch, Flow, Group
@@ -91,7 +91,7 @@ def new_job(
         deduplication=deduplication_of(options, job.name),
         keep_completed=options.keep_completed,
         keep_failed=options.keep_failed,
-        tags=options.tags,
+        tags=options.tags if options.tenant is None else (*options.tags, tenant_tag(options.tenant)),
         on_failure=options.on_failure,
         parent_id=place.parent_id,
         parent_queue=place.parent_queue,

@@ -12,6 +12,18 @@ import msgspec
 from undercroft._core.durations import Duration, to_seconds
 from undercroft.queue._backoff import Backoff
 
+_TENANT = "tenant:"
+
+
+def tenant_tag(tenant: str) -> str:
+    """Return the tag that says whose job it is."""
+    return f"{_TENANT}{tenant}"
+
+
+def tenant_of(tags: tuple[str, ...]) -> str | None:
+    """Return whose job it is, by its tags."""
+    return next((tag.removeprefix(_TENANT) for tag in tags if tag.startswith(_TENANT)), None)
+
 
 class JobState(StrEnum):
     """Where a job is in its life."""
@@ -260,6 +272,11 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime | None
     """Of the last run."""
     finished_at: datetime | None
+
+    @property
+    def tenant(self) -> str | None:
+        """Whose job it is, if somebody said so."""
+        return tenant_of(self.tags)
 
 
 class ChildRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from undercroft._core.codec import to_json
 from undercroft._core.context import Correlation, Trace
 from undercroft.queue._errors import JobLostError, NotInJobError
 from undercroft.queue._protocol import Engine
-from undercroft.queue._values import Beat, ClaimedJob, JobState
+from undercroft.queue._values import Beat, ClaimedJob, JobState, tenant_of
 
 LOG_LINES = 1000
 """How many of the newest lines of a job's log are kept."""
@@ -102,6 +102,11 @@ class JobContext:
     def tags(self) -> tuple[str, ...]:
         """What the job was marked with when it was enqueued."""
         return self._claimed.tags
+
+    @property
+    def tenant(self) -> str | None:
+        """Whose job it is, if somebody said so when it was enqueued."""
+        return tenant_of(self._claimed.tags)
 
     @property
     def enqueued_at(self) -> datetime:
