@@ -1,0 +1,46 @@
+"""Small documents beside the jobs of a queue: one hash, from key to `<version>:<document>`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from undercroft.queue._values import Entry, NewJob
+from undercroft.queue.redis._adding import add_commands, results_of
+from undercroft.queue.redis._pipe import Command
+from undercroft.queue.redis._records import mapping
+from undercroft.queue.redis._store import Read, Store
+
+
+async def entries(store: Store, queue: str, *, prefix: str = "") -> dict[str, Entry]:
+    """See `Engine.entries`."""
+    found = mapping(await store.command("HGETALL", store.keys(queue).ledger))
+    return {key: _entry(raw) for key, raw in _decoded(found).items() if key.startswith(prefix)}
+
+
+async def save_entry(
+    store: Store, queue: str, key: str, data: bytes | None, *, version: int, jobs: Sequence[NewJob] = ()
+) -> bool:
+    """See `Engine.save_entry`. The jobs are in the same hash slot; they must not name a parent."""
+    ledger = store.keys(queue).ledger
+
+    async def plan(read: Read) -> Sequence[Command] | None:
+        raw = await read("HGET", ledger, key)
+        if (_entry(raw).version if raw is not None else 0) != version:
+            return None
+        change = ("HDEL", ledger, key) if data is None else ("HSET", ledger, key, b"%d:%b" % (version + 1, data))
+        return [change, *[command for job in jobs for command in add_commands(store, job)]]
+
+    replies = await store.watch_and_run([ledger], plan)
+    if replies is None:
+        return False
+    results_of(jobs, replies[1:])
+    return True
+
+
+def _decoded(found: dict[bytes, bytes]) -> dict[str, bytes]:
+    return {key.decode(): found[key] for key in sorted(found)}
+
+
+def _entry(raw: bytes) -> Entry:
+    version, _, data = raw.partition(b":")
+    return Entry(int(version), data)
