@@ -17,7 +17,7 @@ from bench.groups.queue import BULLMQ, Limit, promised
 
 _SETTINGS = {
     "drill": "200 jobs of 1 s, 2 worker processes of 4 slots, 6 x SIGKILL of a whole process, restarted at once",
-    "pauses": "1.5 to 2.5 s between kills, seeded",
+    "pauses": "1.5 to 2.5 s between kills, spread evenly, in an order that is seeded",
     "library settings": "defaults",
     "counts": "the worst of all drills",
 }
@@ -49,6 +49,18 @@ def _all(name: str, engine: str) -> Work:
     )
 
 
+def _least(name: str, engine: str) -> Work:
+    return Work(
+        name=name,
+        unit="s",
+        ours=_drill(engine, "least"),
+        ours_extras=["bullmq"],
+        peers={},
+        better="lower",
+        settings=_SETTINGS,
+    )
+
+
 def _outcome(name: str, engine: str, outcome: str, unit: str, goal: Limit, *, better: Better = "lower") -> Work:
     return Work(
         name=name,
@@ -70,6 +82,7 @@ def _works(name: str, engine: str) -> list[Work]:
         _outcome(f"{name}, re-run", engine, "rerun", "runs", Limit("<=", 24)),
         _outcome(f"{name}, completed twice", engine, "twice", "runs", Limit("<=", 0)),
         _outcome(f"{name}, last after the last kill", engine, "last", "s", Limit("<=", 15)),
+        _least(f"{name}, the least that could be", engine),
     ]
 
 

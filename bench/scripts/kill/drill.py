@@ -1,8 +1,8 @@
 """Kill workers while they work, and count what becomes of the jobs: `drill.py CONTESTANT OUTCOME FOLDER`.
 
 200 jobs of one second, two worker processes of four slots each; six times, alternately, a whole worker process is ended
-by SIGKILL every 1.5 to 2.5 seconds, and started again at once. Everything is the library's default. Then it is watched
-until every job is completed in its store, 150 seconds at most.
+by SIGKILL every 1.5 to 2.5 seconds (spread evenly), and started again at once. Everything is the library's default.
+Then it is watched until every job is completed in its store, 150 seconds at most.
 
 `OUTCOME` `seconds` runs a drill and appends what came of it to a file in `FOLDER`; its value is the time from the first
 start of a job to the last end. The first call only warms up: no kills, and nothing is recorded. The other outcomes run
@@ -13,11 +13,13 @@ nothing; their value is the worst of the drills recorded so far:
 - `rerun`: runs that began, less the jobs. Six kills of four slots allow 24.
 - `twice`: runs that came to their end, less the jobs that did.
 - `last`: seconds from the last kill to the last end of a run.
+- `least`: what that would be at the least, were all slots at work on what was left from the very moment of the kill.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import subprocess
@@ -37,6 +39,8 @@ from stores import Store
 
 HERE = Path(__file__).parent
 SEED = 4
+SLOTS = 8
+"""Of both workers together."""
 WATCH_S = 150.0
 _READY_S = 30.0
 _QUIET_S = 1.0
@@ -71,6 +75,7 @@ class Outcome:
     rerun: int
     twice: int
     last: float
+    least: float
 
 
 # What the workers write down
@@ -168,17 +173,29 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 # A drill
 
 
+def _pauses(plan: Plan, rng: random.Random) -> list[float]:
+    """Return the waits before each kill: spread evenly over their range, in a random order.
+
+    Even, so that the last kill always comes at the same time: how long the rest takes afterwards hangs on that more
+    than on anything a queue does. With eight slots, what is left of 200 seconds of work needs about 14.5 of them.
+    """
+    least, most = plan.pause_s
+    pauses = [least + (most - least) * (kill + 0.5) / plan.kills for kill in range(plan.kills)]
+    rng.shuffle(pauses)
+    return pauses
+
+
 def drill(contestant: str, plan: Plan, seed: int) -> Outcome:
     """Fill a new store, kill, watch, count."""
     program, make_store = CONTESTANTS[contestant]
-    rng = random.Random(seed)
+    pauses = _pauses(plan, random.Random(seed))
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(dir=Path.cwd()))
         log = Log(Path(folder) / "log")
         workers = stack.enter_context(Workers(program, stack.enter_context(make_store()), log, plan))
         last_kill_at = log.lines()[0].at
         for number in range(plan.kills):
-            time.sleep(rng.uniform(*plan.pause_s))
+            time.sleep(pauses[number])
             last_kill_at = workers.restart_by_kill(number % 2)
         completed = _watch(workers, log, plan)
         return _outcome(log, plan, seed=seed, completed=completed, last_kill_at=last_kill_at)
@@ -199,6 +216,7 @@ def _outcome(log: Log, plan: Plan, *, seed: int, completed: int, last_kill_at: f
     starts = [line for line in log.lines() if line.event == "start"]
     ends = [line for line in log.lines() if line.event == "end"]
     last_end_at = max(line.at for line in ends)
+    done = {line.job for line in ends if line.at <= last_kill_at}
     return Outcome(
         seed=seed,
         seconds=round(last_end_at - starts[0].at, 2),
@@ -207,6 +225,7 @@ def _outcome(log: Log, plan: Plan, *, seed: int, completed: int, last_kill_at: f
         rerun=len(starts) - plan.jobs,
         twice=len(ends) - len(log.ended()),
         last=round(last_end_at - last_kill_at, 2),
+        least=math.ceil((plan.jobs - len(done)) / (SLOTS)) * plan.job_s,
     )
 
 
