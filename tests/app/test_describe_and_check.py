@@ -9,6 +9,8 @@ from tests.app._transports import NotingTransport
 from undercroft import Infra
 from undercroft.app import Finding, Severity
 from undercroft.health import health_check
+from undercroft.queue._values import Advice
+from undercroft.queue.memory import MemoryQueue
 from undercroft.queue.sqlite import SqliteQueue
 
 pytestmark = pytest.mark.anyio
@@ -93,6 +95,21 @@ async def test_checking_one_that_is_open_leaves_it_open() -> None:
 async def test_what_does_not_answer_is_found() -> None:
     environ = {"SMTP_URL": "smtp://127.0.0.1:1?starttls=off", "EMAIL_FROM": "shop@example.com"}
     assert brief(await Infra(environ=environ, jobs=[welcome]).check()) == [("warning", "email")]
+
+
+async def test_memory_queue_in_production_is_an_error() -> None:
+    environ = {"UNDERCROFT_ENV": "production", "UNDERCROFT_QUEUE": "memory://", "SMTP_URL": "smtp://127.0.0.1:25"}
+    findings = await Infra(environ=environ, jobs=[welcome], email_from="shop@example.com").check(connect=False)
+    assert brief(findings) == [("error", "queue")]
+
+
+async def test_what_the_queues_store_advises_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def advice(_: MemoryQueue) -> list[Advice]:
+        return [Advice(message="appendonly is off", hint="set appendonly yes")]
+
+    monkeypatch.setattr(MemoryQueue, "advice", advice)
+    (finding,) = await Infra(environ={}, queue="memory://", jobs=[welcome]).check()
+    assert (finding.severity, finding.part, finding.message) == (Severity.WARNING, "queue", "appendonly is off")
 
 
 async def test_checks_of_the_application_are_asked_whenever_they_were_registered() -> None:

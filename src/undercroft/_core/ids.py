@@ -17,7 +17,8 @@ from undercroft._core.clock import Clock, SystemClock
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _RANDOM_BITS = 80
 _PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
-_SHIFTS = tuple(range(120, -1, -10))
+_TAIL_BITS = 20
+_HEAD_SHIFTS = tuple(range(120, 19, -10))
 _ID = re.compile(rf"[0-7][{_ALPHABET}]{{25}}")
 
 
@@ -29,6 +30,7 @@ class IdSource:
         self._random_bytes = random_bytes
         self._lock = threading.Lock()
         self._pid = os.getpid()
+        self._high, self._head = -1, ""
         self._last = -1  # before every id, the epoch's first millisecond included
 
     def __call__(self) -> str:
@@ -43,8 +45,11 @@ class IdSource:
                 random_bits = int.from_bytes(self._random_bytes(_RANDOM_BITS // 8))
                 self._last = (milliseconds << _RANDOM_BITS) | random_bits
             value = self._last
-        # Two characters at a time: ids are made for every job.
-        return "".join([_PAIRS[(value >> shift) & 1023] for shift in _SHIFTS])
+            if value >> _TAIL_BITS != self._high:
+                self._high = value >> _TAIL_BITS
+                self._head = "".join([_PAIRS[(value >> shift) & 1023] for shift in _HEAD_SHIFTS])
+            # Ids are made for every job, many in a millisecond: only their last characters differ.
+            return self._head + _PAIRS[(value >> 10) & 1023] + _PAIRS[value & 1023]
 
 
 def is_id(text: str) -> bool:

@@ -8,7 +8,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from undercroft._core.errors import UndercroftError
-from undercroft.health import HealthReport
 from undercroft.logging import redact_text
 
 if TYPE_CHECKING:
@@ -68,6 +67,13 @@ def static_findings(infra: Infra) -> Iterator[Finding]:
             message="in production, and jobs are in a SQLite file: it serves the processes of one machine only",
             hint="fine on a single machine with a disk that is backed up; otherwise use a queue server",
         )
+    if infra.queue.backend == "memory" and settings.is_production:
+        yield Finding(
+            severity=Severity.ERROR,
+            part="queue",
+            message="in production, and jobs are in this process's memory: they end with it, and no other sees them",
+            hint="set REDIS_URL or UNDERCROFT_QUEUE=sqlite:///…",
+        )
     if not infra.queue.jobs:
         yield Finding(
             severity=Severity.WARNING,
@@ -81,12 +87,21 @@ async def live_findings(infra: Infra) -> list[Finding]:
     """Ask every part whether it answers, and return what does not. Opens the `Infra` for it when it is not open."""
     try:
         if infra.is_open:
-            report = await infra.health.run()
-        else:
-            report = await _opened_report(infra)
+            return await _asked(infra)
+        # Looking must not run jobs, nor wait as long as a deployment would.
+        await infra.open(background=False, start_timeout=_PATIENCE_S)
+        try:
+            with infra.bind():
+                return await _asked(infra)
+        finally:
+            await infra.close()
     except Exception as exc:  # whatever a transport of the application's own may raise: that is what was asked for
         return [_does_not_open(exc)]
-    return [
+
+
+async def _asked(infra: Infra) -> list[Finding]:
+    report = await infra.health.run()
+    findings = [
         Finding(
             severity=Severity.ERROR if result.critical else Severity.WARNING,
             part=name,
@@ -96,16 +111,12 @@ async def live_findings(infra: Infra) -> list[Finding]:
         for name, result in report.checks.items()
         if result.status != "healthy"
     ]
-
-
-async def _opened_report(infra: Infra) -> HealthReport:
-    # Looking must not run jobs, nor wait as long as a deployment would.
-    await infra.open(background=False, start_timeout=_PATIENCE_S)
-    try:
-        with infra.bind():
-            return await infra.health.run()
-    finally:
-        await infra.close()
+    if any(finding.part == "queue" for finding in findings):
+        return findings
+    advice = await infra.queue.advice()
+    return findings + [
+        Finding(severity=Severity.WARNING, part="queue", message=each.message, hint=each.hint) for each in advice
+    ]
 
 
 def _does_not_open(exc: Exception) -> Finding:

@@ -16,6 +16,7 @@ from undercroft.queue._errors import JobDefinitionError
 from undercroft.queue._metrics import QueueMetrics, summarise
 from undercroft.queue._protocol import Engine
 from undercroft.queue._values import (
+    Advice,
     Counts,
     JobEvent,
     JobFilter,
@@ -55,6 +56,10 @@ class Operations:
     async def queues(self) -> list[str]:
         """Return the names of all queues that hold or held something, sorted."""
         return await self._engine.queues()
+
+    async def advice(self) -> list[Advice]:
+        """Say which settings of the store itself endanger jobs, and what to set instead; none, as a rule."""
+        return await self._engine.advice()
 
     async def counts(self, *, queue: str | None = None) -> Counts:
         """Count the jobs in each state, of one queue or of all."""

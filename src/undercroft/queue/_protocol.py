@@ -25,6 +25,7 @@ from typing import Protocol
 
 from undercroft.queue._values import (
     Added,
+    Advice,
     Beat,
     ChildRecord,
     Claim,
@@ -64,6 +65,9 @@ class Engine(Protocol):
 
     async def ping(self) -> None:
         """Return when the store answers."""
+
+    async def advice(self) -> list[Advice]:
+        """Say which settings of the store itself endanger jobs; none, as a rule."""
 
     def time(self) -> float:
         """Return the instant by the store's clock as well as it is known here, without I/O."""

@@ -391,6 +391,13 @@ class JobEvent(msgspec.Struct, frozen=True, kw_only=True):
     """What else the engine tells: `returnvalue` and `failedReason` (text), `data` (progress), `prev`, …"""
 
 
+class Advice(msgspec.Struct, frozen=True, kw_only=True):
+    """A setting of the store that endangers jobs."""
+
+    message: str
+    hint: str
+
+
 class Entry(msgspec.Struct, frozen=True):
     """A document of the ledger."""
 

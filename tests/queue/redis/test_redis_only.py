@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
+from tests.connections.redis._servers import RedisServer
 from undercroft._core.clock import VirtualClock
 from undercroft._core.errors import ConfigError, MissingExtraError
 from undercroft._core.url import Url
@@ -214,3 +215,17 @@ async def test_options_that_make_no_sense_do_not_stop_the_worker(engine: RedisQu
         job = await claim_one(engine, me)
         assert (job.is_foreign, job.attempts) == (True, 1)
         await complete(engine, job)
+
+
+async def test_settings_that_endanger_jobs_are_told(tmp_path: Path) -> None:
+    with RedisServer(tmp_path, "--maxmemory-policy", "allkeys-lru") as server:
+        async with RedisQueue.from_url(Url.parse(server.url)) as engine:
+            messages = [advice.message for advice in await engine.advice()]
+            assert len(messages) == 2
+            assert messages[0].startswith("maxmemory-policy is allkeys-lru")
+            assert messages[1].startswith("appendonly is off")
+
+
+async def test_server_that_keeps_jobs_gets_no_advice(server: RedisServer) -> None:
+    async with RedisQueue.from_url(Url.parse(server.url)) as engine:
+        assert await engine.advice() == []

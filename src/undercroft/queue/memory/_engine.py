@@ -16,6 +16,7 @@ from undercroft.queue._errors import QueueInUseError
 from undercroft.queue._protocol import Pulse
 from undercroft.queue._values import (
     Added,
+    Advice,
     Beat,
     ChildRecord,
     Claim,
@@ -78,6 +79,10 @@ class MemoryQueue:
     async def ping(self) -> None:
         """Return at once."""
         await anyio.lowlevel.checkpoint()
+
+    async def advice(self) -> list[Advice]:
+        """There is no store whose settings could be wrong."""
+        return []
 
     def time(self) -> float:
         return self._clock.time()

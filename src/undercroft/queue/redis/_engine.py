@@ -16,6 +16,7 @@ from undercroft.connections.redis import RedisConnection
 from undercroft.queue._errors import QueueUnavailableError
 from undercroft.queue._values import (
     Added,
+    Advice,
     Beat,
     Claim,
     ClaimedJob,
@@ -30,6 +31,7 @@ from undercroft.queue._values import (
 from undercroft.queue.redis import _leases as leases
 from undercroft.queue.redis import _putting_aside as putting_aside
 from undercroft.queue.redis._adding import add_jobs
+from undercroft.queue.redis._advice import advice
 from undercroft.queue.redis._claiming import Claiming
 from undercroft.queue.redis._claims import Claims
 from undercroft.queue.redis._finishing import Finishing
@@ -104,6 +106,10 @@ class RedisQueue(Inspecting):
     async def ping(self) -> None:
         """See `Engine.ping`."""
         await self._now.store.command("PING")
+
+    async def advice(self) -> list[Advice]:
+        """See `Engine.advice`."""
+        return await advice(self._now.store)
 
     def time(self) -> float:
         """See `Engine.time`. With the host's clock: its time, and what Redis's was ahead of it a minute ago or less."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from undercroft.connections.redis import RedisConnection
@@ -20,6 +20,8 @@ from undercroft.connections.redis import RedisConnection
 Command = Sequence[Any]
 """A command's name and arguments: bytes, text, int or float."""
 _HIGH_WATER = 1 << 22
+_PART = 64
+"""Commands of one request after which what was made so far goes out."""
 
 
 class Refused(Exception):  # noqa: N818 - a reply, never raised
@@ -123,16 +125,30 @@ class Pipe(asyncio.Protocol):
         self._send(packed, future)
         return future
 
-    def request_all(self, commands: Sequence[Command]) -> asyncio.Future[Any]:
-        """Send several commands, one behind the other; the future gets the list of their replies, or a `Lost`."""
+    def request_all(self, commands: Iterable[Command]) -> asyncio.Future[Any]:
+        """Send several commands, one behind the other; the future gets the list of their replies, or a `Lost`.
+
+        Many go out in parts, so that the server works on the first while the last are being made. An error that is
+        raised by making them ends the connection: half a transaction must not be left open on it.
+        """
         future: asyncio.Future[Any] = self._loop.create_future()
-        if not commands:
+        count, part, pack = 0, [], self._pack
+        try:
+            for command in commands:
+                part.append(pack(tuple(command)))
+                count += 1
+                if len(part) == _PART and self.lost is None:
+                    self._outgoing.append(b"".join(part))
+                    part.clear()
+                    self._flush()
+        except BaseException as exc:
+            if count > len(part):
+                self._end(exc if isinstance(exc, Exception) else RuntimeError("the commands were not finished"))
+            raise
+        if count == 0:
             future.set_result([])
-            return future
-        pack = self._pack
-        self._send(
-            b"".join([pack(tuple(command)) for command in commands]), _Group(len(commands), future), len(commands)
-        )
+        else:
+            self._send(b"".join(part), _Group(count, future), count)
         return future
 
     def request_for(self, waiter: Any, commands: Sequence[Command]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import anyio
@@ -101,9 +102,8 @@ class Store:
         if not commands:
             return []
         if atomic:
-            done = await self._run_transaction(self._line, commands)
-            assert done is not None  # nothing is watched
-            return done
+            shas = {command[1] for command in commands if command[0] == b"EVALSHA"}
+            return await self._unwatched(commands, shas)
         replies: Any = await (await self.pipe()).request_all(commands)
         if replies.__class__ is Lost:
             raise self.unavailable(replies)
@@ -111,6 +111,20 @@ class Store:
             await self.again(command, reply) if reply.__class__ is Refused else reply
             for command, reply in zip(commands, replies, strict=True)
         ]
+
+    async def transaction(self, commands: Iterable[Command], *, scripts: Iterable[str]) -> list[Any]:
+        """As `pipeline(atomic=True)`, for many commands, each of which is made when it is its turn to be sent.
+
+        Args:
+            commands: Iterated over again when the keys have moved to another server.
+            scripts: Which scripts there are among them.
+        """
+        return await self._unwatched(commands, {self.scripts[name].sha.encode() for name in scripts})
+
+    async def _unwatched(self, commands: Iterable[Command], shas: set[bytes]) -> list[Any]:
+        done = await self._run_transaction(self._line, commands, shas)
+        assert done is not None  # nothing is watched
+        return done
 
     async def watch_and_run(
         self, keys: Sequence[str], plan: Callable[[Read], Awaitable[Sequence[Command] | None]]
@@ -131,7 +145,8 @@ class Store:
                 if not commands:
                     await self._private_command("UNWATCH")
                     return None
-                replies = await self._run_transaction(self._private, commands)
+                shas = {command[1] for command in commands if command[0] == b"EVALSHA"}
+                replies = await self._run_transaction(self._private, commands, shas)
                 if replies is not None:
                     return replies
         raise QueueUnavailableError(
@@ -144,14 +159,13 @@ class Store:
             raise self.unavailable(reply)
         return reply
 
-    async def _run_transaction(self, line: _Line, commands: Sequence[Command]) -> list[Any] | None:
+    async def _run_transaction(self, line: _Line, commands: Iterable[Command], shas: set[bytes]) -> list[Any] | None:
         """Return the replies, or `None` when a watched key was changed."""
         # Loaded inside the transaction: a server that has forgotten a script would skip it and run the rest.
-        shas = {command[1] for command in commands if command[0] == b"EVALSHA"}
         loads = [(b"SCRIPT", b"LOAD", self.scripts.by_sha[sha].text) for sha in shas]
-        block = [(b"MULTI",), *loads, *commands, (b"EXEC",)]
         for attempt in range(_ATTEMPTS):
-            answers: Any = await (await line.live()).request_all(block)
+            pipe = await line.live()
+            answers: Any = await pipe.request_all(chain([(b"MULTI",), *loads], commands, [(b"EXEC",)]))
             refused = answers if answers.__class__ is Lost else _first_refused(answers)
             if refused is None:
                 results = answers[-1]

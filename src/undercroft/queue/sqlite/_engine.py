@@ -13,7 +13,7 @@ from undercroft._core.clock import Clock, SystemClock
 from undercroft._core.sqlite import SqliteOptions
 from undercroft._core.url import Url
 from undercroft.queue._protocol import Pulse
-from undercroft.queue._values import Added, Beat, Claim, ClaimedJob, Fetch, Finished, NewJob, Rescued
+from undercroft.queue._values import Added, Advice, Beat, Claim, ClaimedJob, Fetch, Finished, NewJob, Rescued
 from undercroft.queue.sqlite import _working as working
 from undercroft.queue.sqlite._adding import add_jobs, check_parents
 from undercroft.queue.sqlite._base import translated
@@ -70,6 +70,10 @@ class SqliteQueue(OneJob, Queues, Lists, Events):
 
     async def ping(self) -> None:
         await self._read(lambda db: db.execute("SELECT 1 FROM jobs LIMIT 1").fetchone())
+
+    async def advice(self) -> list[Advice]:
+        """None: the file's settings are those of its URL."""
+        return []
 
     # --- Adding -----------------------------------------------------------------------------------------------------
 
