@@ -44,7 +44,7 @@ def test_explain_in_json(tmp_path: Path) -> None:
     assert facts["module"] == "undercroft.queue"
     assert facts["kind"] == "misuse"
     assert facts["bases"] == ["UndercroftError", "LookupError"]
-    assert "undercroft.queue._facade.Queue._known" in facts["raised_in"]
+    assert "undercroft.queue._facade._unknown" in facts["raised_in"]
     assert facts["doc"].startswith("No job of this name")
 
 
@@ -63,7 +63,7 @@ def test_unknown_code_names_near_ones(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert "error: UC3108" in done.stderr
-    assert "UC1203" in done.stderr.splitlines()[1]
+    assert "UC1213" in done.stderr.splitlines()[1]
 
 
 def test_codes_are_declared_once(tmp_path: Path) -> None:

@@ -8,10 +8,13 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 
 import httpx2
 import pytest
+
+from tests._services._server import Service
 
 COMMAND = [sys.executable, "-m", "undercroft", "demo"]
 SHAPE = {
@@ -45,6 +48,18 @@ def test_once_as_json_prints_one_object_and_everything_held() -> None:
     assert result["jobs"] == {"completed": 25, "failed": 0, "retried": 1, "recovered_after_kill": 1, "lost": 0}
     assert result["followed"]["log_lines"] >= 4
     assert result["backends"] == {"queue": "sqlite", "email": "inbox"}
+
+
+@pytest.mark.redis
+def test_the_same_holds_on_redis(redis: Service) -> None:
+    done = run(
+        "--once", "--json", UNDERCROFT_QUEUE=f"redis://{redis.host}:{redis.port}/0?prefix=demo-{uuid.uuid4().hex}"
+    )
+
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["jobs"] == {"completed": 25, "failed": 0, "retried": 1, "recovered_after_kill": 1, "lost": 0}
+    assert result["backends"] == {"queue": "redis", "email": "inbox"}
 
 
 def test_real_mail_is_never_sent() -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from html import escape
 from typing import TYPE_CHECKING
 
+import msgspec
 from starlette.responses import HTMLResponse
 
 from undercroft.queue import Counts
@@ -23,7 +23,9 @@ input, button { font: inherit; padding: .3rem .6rem } code { color: #55606e }
 
 def home_page(shop: str, counts: Counts, mails: Iterable[InboxEntry]) -> str:
     """Return the page with the form, the queue and the inbox."""
-    states = " · ".join(f"{count} {state}" for state, count in asdict(counts).items() if count) or "empty"
+    states = (
+        " · ".join(f"{count} {state}" for state, count in msgspec.structs.asdict(counts).items() if count) or "empty"
+    )
     rows = "".join(
         f'<tr><td><a href="/mail/{escape(mail.id)}">{escape(mail.subject)}</a></td>'
         f"<td>{escape(', '.join(mail.to))}</td><td><code>{escape(mail.request_id or '')}</code></td></tr>"

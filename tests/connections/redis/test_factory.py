@@ -12,7 +12,7 @@ import undercroft
 SOURCE = Path(undercroft.__file__).parent
 OURS = SOURCE / "connections" / "redis"
 BUILDS = re.compile(
-    r"^\s*(?:from|import)\s+redis\b|\bredis\.asyncio\b|\b(?:Strict)?Redis\(|\bRedisCluster\(|Redis(?:Cluster)?\.from_url",
+    r"^\s*(?:from|import)\s+redis\b(?!\.exceptions|\._parsers)|\bredis\.asyncio\b|\b(?:Strict)?Redis\(|\bRedisCluster\(|Redis(?:Cluster)?\.from_url",
     re.MULTILINE,
 )
 FIRST = "import sys; from undercroft.connections import redis; "
@@ -32,6 +32,7 @@ def test_the_search_finds_what_it_looks_for() -> None:
         assert BUILDS.search(line)
     assert not BUILDS.search("from undercroft.connections.redis import RedisConnection")
     assert not BUILDS.search("x = RedisConnection(url)")
+    assert not BUILDS.search("from redis.exceptions import TimeoutError")  # an error connects to nothing
 
 
 def test_importing_the_face_loads_no_client() -> None:
