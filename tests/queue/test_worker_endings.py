@@ -269,15 +269,35 @@ async def test_final_failure_enqueues_the_job_that_was_asked_for(clock: VirtualC
             assert told == []  # it will be tried again
             await clock.advance(1)
             await queue.worker().drain()
-        stored = await queue.get_job(f"{handle.id}-failed")
+        (stored,) = await queue.list_jobs(name="tell")
 
     error_type = "Cancelled" if is_doomed else "ValueError"
     attempts = 1 if is_doomed else 2
     assert told == [
         {"job_id": handle.id, "name": "x", "error_type": error_type, "attempts": attempts, "data": {"number": 7}}
     ]
-    assert stored is not None
+    assert stored.id.startswith(f"{handle.id}-failed-")
     assert (stored.queue, stored.state) == ("operators", JobState.COMPLETED)
+
+
+async def test_job_that_is_retried_and_fails_again_tells_again(clock: VirtualClock) -> None:
+    async def broken() -> None:
+        raise ValueError("broken")
+
+    told: list[str] = []
+
+    async def tell(job_id: str, name: str, queue: str, error_type: str, error: str, attempts: int, data: Any) -> None:
+        told.append(job_id)
+
+    teller = define_job(name="tell", handler=tell)
+    job = define_job(name="x", handler=broken, options={"attempts": 1, "on_failure": teller})
+    async with opened(clock, job, teller) as queue:
+        handle = await queue.enqueue(job)
+        await queue.worker().drain()
+        await handle.retry()
+        await queue.worker().drain()
+
+    assert told == [handle.id, handle.id]
 
 
 async def test_failure_job_that_is_not_known_here_waits_in_the_same_queue(clock: VirtualClock) -> None:
@@ -287,11 +307,10 @@ async def test_failure_job_that_is_not_known_here_waits_in_the_same_queue(clock:
     teller = define_job(name="tell", handler=broken, options={"queue": "operators"})
     job = define_job(name="x", handler=broken, options={"attempts": 1, "queue": "mail", "on_failure": teller})
     async with opened(clock, job, teller) as queue:
-        handle = await queue.enqueue(job)
+        await queue.enqueue(job)
         await queue.worker([job]).drain()
-        stored = await queue.get_job(f"{handle.id}-failed")
+        (stored,) = await queue.list_jobs(name="tell")
 
-    assert stored is not None
     assert (stored.name, stored.queue, stored.state.is_final) == ("tell", "mail", False)
 
 

@@ -87,7 +87,8 @@ def doomed(claimed: ClaimedJob) -> Failed:
 def failure_job(claimed: ClaimedJob, failed: Failed, jobs: Mapping[str, Job[..., Any]], *, now: float) -> NewJob | None:
     """Return the job to enqueue because `claimed` has failed for good, if one was asked for.
 
-    Its id is made of that of the failed job, so that it is stored once however often this is repeated.
+    Its id is made of the failed job's and its claim's, so that it is stored once for each failure however often that is
+    recorded; a job that is retried by hand and fails again tells again.
     """
     known = jobs.get(claimed.name)
     name = claimed.on_failure or (known.options.on_failure if known and claimed.is_foreign else None)
@@ -99,7 +100,7 @@ def failure_job(claimed: ClaimedJob, failed: Failed, jobs: Mapping[str, Job[...,
     if handler:
         options = {"keep_completed": handler.options.keep_completed, "keep_failed": handler.options.keep_failed}
     return NewJob(
-        id=f"{claimed.id}-failed",
+        id=f"{claimed.id}-failed-{claimed.token}",
         name=name,
         queue=handler.options.queue if handler else claimed.queue,
         data=to_json(_what_failed(claimed, failed)),
