@@ -72,9 +72,9 @@ export const operations = {
     return found;
   },
 
-  // What QueueEvents hears from now on; `heard` gives it back.
+  // What QueueEvents hears of a queue, from its first event on: 'from now on' would begin whenever it first asks.
   listen: async ({ queue }) => {
-    const listener = new QueueEvents(queue, options);
+    const listener = new QueueEvents(queue, { ...options, lastEventId: '0-0' });
     const heard = [];
     for (const type of ['active', 'added', 'completed', 'failed', 'progress', 'paused', 'resumed']) {
       listener.on(type, (args) => heard.push({ type, ...args }));
