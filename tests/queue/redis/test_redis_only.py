@@ -12,6 +12,7 @@ from tests.connections.redis._servers import RedisServer
 from undercroft._core.clock import VirtualClock
 from undercroft._core.errors import ConfigError, MissingExtraError
 from undercroft._core.url import Url
+from undercroft.connections.redis import RedisUrlError
 from undercroft.queue._errors import QueueUnavailableError
 from undercroft.queue._values import Completed, Counts
 from undercroft.queue.redis import RedisQueue, _scripts
@@ -215,6 +216,13 @@ async def test_options_that_make_no_sense_do_not_stop_the_worker(engine: RedisQu
         job = await claim_one(engine, me)
         assert (job.is_foreign, job.attempts) == (True, 1)
         await complete(engine, job)
+
+
+def test_mistyped_prefix_is_told_by_its_name() -> None:
+    with pytest.raises(RedisUrlError) as caught:
+        RedisQueue.from_url(Url.parse("redis://jobs:6379/0?prefx=shop"))
+    assert caught.value.near == ("prefix",)
+    assert "and of a queue: prefix" in (caught.value.hint or "")
 
 
 async def test_settings_that_endanger_jobs_are_told(tmp_path: Path) -> None:

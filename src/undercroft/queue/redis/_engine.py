@@ -10,9 +10,9 @@ from typing import Self
 import anyio
 
 from undercroft._core.clock import Clock, SystemClock
-from undercroft._core.errors import ConfigError, NotOpenError
+from undercroft._core.errors import ConfigError, NotOpenError, near_names
 from undercroft._core.url import Url
-from undercroft.connections.redis import RedisConnection
+from undercroft.connections.redis import RedisConnection, RedisUrlError
 from undercroft.queue._errors import QueueUnavailableError
 from undercroft.queue._values import (
     Added,
@@ -86,7 +86,12 @@ class RedisQueue(Inspecting):
         prefix = options.pop(_PREFIX, "{bull}" if is_cluster else "bull")
         if not prefix or any(character.isspace() for character in prefix):
             raise ConfigError(f"{what}: {prefix!r} is not a prefix of keys", hint="leave ?prefix= out, or name one")
-        return cls(replace(url, options=options), prefix=prefix, what=what, clock=clock)
+        try:
+            return cls(replace(url, options=options), prefix=prefix, what=what, clock=clock)
+        except RedisUrlError as exc:  # which knows the connection's options alone
+            near = [name for option in options for name in near_names(option, [_PREFIX])]
+            hint = f"{exc.hint}; and of a queue: {_PREFIX}" if exc.hint else None
+            raise RedisUrlError(exc.message, near=[*exc.near, *near], hint=hint) from exc
 
     async def __aenter__(self) -> Self:
         if self._opened is not None:
