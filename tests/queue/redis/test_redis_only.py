@@ -37,6 +37,12 @@ def test_missing_package_is_named_with_its_pip_line(monkeypatch: pytest.MonkeyPa
         _scripts.load_scripts()
 
 
+def test_every_script_that_is_asked_for_is_used() -> None:
+    folder = Path(_scripts.__file__).parent
+    source = "".join(path.read_text() for path in folder.glob("*.py") if path.name != "_scripts.py")
+    assert [name for name in _scripts.KEY_COUNTS if f'"{name}"' not in source] == []
+
+
 def test_version_with_other_scripts_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "moveToActive-12.lua").write_text("return 1")
     _scripts.load_scripts.cache_clear()
