@@ -1,7 +1,7 @@
 """What one piece of work is called everywhere: request id, trace, job id.
 
-`Correlation` is immutable and travels in one `ContextVar`; the middleware and the worker set it, log lines carry it,
-jobs and emails store it. Trace ids follow W3C Trace Context (https://www.w3.org/TR/trace-context/).
+`Correlation` is immutable and travels in one `ContextVar`; the middleware, the worker and every span set it, log lines
+carry it, jobs and emails store it (as the headers of `_core.carrier`). Trace ids follow W3C Trace Context (https://www.w3.org/TR/trace-context/).
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ class Trace:
     span_id: str
     """16 lower-case hex digits, not all zero."""
     is_sampled: bool = True
+    state: str = ""
+    """The `tracestate` header's value, which other vendors' tracers keep their own position in; passed on as it is."""
 
     @classmethod
     def new(cls) -> Trace:
@@ -33,8 +35,12 @@ class Trace:
         return cls(trace_id=_hex(16), span_id=_hex(8))
 
     @classmethod
-    def parse(cls, traceparent: str) -> Trace | None:
-        """Read a `traceparent` header; `None` when it is not valid, in which case a new trace must be started."""
+    def parse(cls, traceparent: str, state: str = "") -> Trace | None:
+        """Read a `traceparent` header; `None` when it is not valid, in which case a new trace must be started.
+
+        Args:
+            state: The `tracestate` that came with it, checked already: see `_core.carrier`.
+        """
         match = _TRACEPARENT.fullmatch(traceparent.strip())
         if match is None:
             return None
@@ -42,11 +48,11 @@ class Trace:
         is_future = version != "00"
         if version == "ff" or (rest and not is_future) or not trace_id.strip("0") or not span_id.strip("0"):
             return None
-        return cls(trace_id=trace_id, span_id=span_id, is_sampled=bool(int(flags, 16) & 1))
+        return cls(trace_id=trace_id, span_id=span_id, is_sampled=bool(int(flags, 16) & 1), state=state)
 
     def child(self) -> Trace:
         """Return a new span of the same trace."""
-        return Trace(trace_id=self.trace_id, span_id=_hex(8), is_sampled=self.is_sampled)
+        return Trace(trace_id=self.trace_id, span_id=_hex(8), is_sampled=self.is_sampled, state=self.state)
 
     def __str__(self) -> str:
         """The `traceparent` header's value."""
@@ -60,6 +66,8 @@ class Correlation:
     request_id: str | None = None
     trace: Trace | None = None
     job_id: str | None = None
+    baggage: str = ""
+    """The `baggage` header's value (https://www.w3.org/TR/baggage/): what the application sends along with a trace."""
 
     def fields(self) -> dict[str, str]:
         """Return the names that apply, as log fields."""
