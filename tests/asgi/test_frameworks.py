@@ -68,7 +68,7 @@ def test_handlers_act_on_it(shop: Shop, path: str) -> None:
     )
     assert (answer.status_code, answer.headers["x-request-id"]) == (200, request_id)
     job = shop.job(answer.json()["job"])
-    assert (job.request_id, str(job.traceparent)[3:35]) == (request_id, TRACE)
+    assert (job.request_id, str(job.carrier)[3:35]) == (request_id, TRACE)
     inbox = Path(shop.infra.settings.home.value, "inbox")
     (mail,) = inbox.rglob(f"*{answer.json()['email']}*.json")
     assert json.loads(mail.read_text())["request_id"] == request_id

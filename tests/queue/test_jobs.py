@@ -196,7 +196,7 @@ async def test_request_and_trace_are_stored_with_the_job(queue: Queue) -> None:
         handle = await greet.enqueue(1)
     record = await handle.info()
     assert record is not None
-    assert (record.request_id, record.traceparent) == ("req-1", str(names.trace))
+    assert (record.request_id, record.carrier) == ("req-1", str(names.trace))
 
 
 # What is refused, before anything is stored

@@ -73,7 +73,7 @@ class Walk:
             due_at=now + draw.choice([0, 0, 0, -3, 5, 60]),
             created_at=now,
             request_id=draw.choice([None, "r"]),
-            traceparent=None,
+            carrier=None,
             lifo=draw.random() < 0.1,
             keep_completed=self.keep(),
             keep_failed=self.keep(),

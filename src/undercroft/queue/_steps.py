@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from undercroft._core.bound import BoundPart
+from undercroft._core.carrier import pack
 from undercroft._core.context import correlation
 from undercroft.queue._backoff import Backoff
 from undercroft.queue._options import ResolvedOptions, deduplication_of
@@ -86,7 +87,7 @@ def new_job(
         due_at=options.due_at(now),
         created_at=now,
         request_id=names.request_id,
-        traceparent=str(names.trace) if names.trace else None,
+        carrier=pack(names),
         lifo=options.lifo,
         deduplication=deduplication_of(options, job.name),
         keep_completed=options.keep_completed,

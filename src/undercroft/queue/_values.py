@@ -115,7 +115,8 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     """Not later than now is waiting, later is delayed."""
     created_at: float
     request_id: str | None
-    traceparent: str | None
+    carrier: str | None
+    """The trace and baggage it was enqueued in, as W3C's headers: `_core.carrier.pack`."""
     lifo: bool = False
     deduplication: Deduplication | None = None
     keep_completed: Keep = Keep()
@@ -163,7 +164,7 @@ class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True):
     due_at: float
     priority: int = 0
     request_id: str | None
-    traceparent: str | None
+    carrier: str | None
     tags: tuple[str, ...] = ()
     on_failure: str | None = None
     doom: Doom | None = None
@@ -262,7 +263,8 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None
     stack: str | None = None
     request_id: str | None
-    traceparent: str | None
+    carrier: str | None
+    """The trace that it was enqueued in: a `traceparent`, or a JSON object of W3C's headers when there are more."""
     tags: tuple[str, ...] = ()
     parent_id: str | None = None
     parent_queue: str | None = None

@@ -89,7 +89,7 @@ def make_job(
         due_at=due_at,
         created_at=created_at,
         request_id=None,
-        traceparent=None,
+        carrier=None,
     )
 
 

@@ -34,7 +34,7 @@ def new_job(engine: RedisQueue, queue: str, data: Any = None, **changes: Any) ->
         "due_at": now,
         "created_at": now,
         "request_id": None,
-        "traceparent": None,
+        "carrier": None,
     }
     return NewJob(**{**values, **changes})
 

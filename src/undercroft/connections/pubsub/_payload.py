@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from undercroft._core.carrier import BAGGAGE, TRACEPARENT, TRACESTATE, extract, inject
 from undercroft._core.codec import Schema, SchemaError, to_json
 from undercroft._core.context import Correlation, Trace, correlation, is_request_id
 from undercroft._core.errors import InvalidDataError
@@ -24,8 +25,7 @@ from undercroft.connections.pubsub._topic import Topic
 ID = "undercroft-id"
 """Attribute: our own id of a publish. A repeated send of one publish gets another message id, and keeps this one."""
 REQUEST_ID = "x-request-id"
-TRACEPARENT = "traceparent"
-RESERVED = (ID, REQUEST_ID, TRACEPARENT)
+RESERVED = (ID, REQUEST_ID, TRACEPARENT, TRACESTATE, BAGGAGE)
 
 # https://cloud.google.com/pubsub/quotas#resource_limits
 MAX_DATA_BYTES = 10_000_000
@@ -131,10 +131,11 @@ class Codec:
 def correlation_of(attributes: Mapping[str, str]) -> Correlation:
     """Return the names of the work that a message belongs to: those it carries, and a new trace if it carries none."""
     request_id = attributes.get(REQUEST_ID)
-    trace = Trace.parse(attributes.get(TRACEPARENT, ""))
+    carried = extract(attributes)
     return Correlation(
         request_id=request_id if request_id and is_request_id(request_id) else None,
-        trace=trace.child() if trace else Trace.new(),
+        trace=carried.trace.child() if carried.trace else Trace.new(),
+        baggage=carried.baggage,
     )
 
 
@@ -147,8 +148,9 @@ def claim_key(subscription: str, delivery: Delivery) -> str:
 
 def _correlation_attributes() -> dict[str, str]:
     names = correlation()
-    named = {REQUEST_ID: names.request_id, TRACEPARENT: str(names.trace) if names.trace else None}
-    return {key: value for key, value in named.items() if value is not None}
+    headers = {**inject(names), **({REQUEST_ID: names.request_id} if names.request_id else {})}
+    # A state or baggage that Pub/Sub does not take stays behind: the message matters more. They are ASCII.
+    return {key: value for key, value in headers.items() if len(value) <= MAX_VALUE_BYTES}
 
 
 def _checked_attributes(attributes: Mapping[str, str] | None, topic: Topic[Any]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from undercroft._core.carrier import unpack
 from undercroft._core.clock import utc
 from undercroft._core.codec import to_json
 from undercroft._core.context import Correlation, Trace
@@ -172,9 +173,14 @@ class JobContext:
 
 def correlation_of(claimed: ClaimedJob) -> Correlation:
     """Return the names of a run: its own span of the trace that it was enqueued in, or of a new one."""
-    parent = Trace.parse(claimed.traceparent) if claimed.traceparent else None
-    trace = parent.child() if parent else Trace.new()
-    return Correlation(request_id=claimed.request_id, trace=trace, job_id=claimed.id)
+    return names_of(claimed.id, claimed.request_id, claimed.carrier)
+
+
+def names_of(job_id: str, request_id: str | None, carrier: str | None) -> Correlation:
+    """Return the same, from what is stored of a job."""
+    carried = unpack(carrier)
+    trace = carried.trace.child() if carried.trace else Trace.new()
+    return Correlation(request_id=request_id, trace=trace, job_id=job_id, baggage=carried.baggage)
 
 
 current: ContextVar[JobContext] = ContextVar("undercroft_job")

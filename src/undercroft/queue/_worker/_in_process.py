@@ -16,11 +16,12 @@ import anyio
 import msgspec
 
 from undercroft._core.codec import to_json
-from undercroft._core.context import Correlation, Trace, correlate
+from undercroft._core.context import correlate
 from undercroft._core.errors import UndercroftError
 from undercroft.queue._errors import Discard, JobDefinitionError, RetryLater, Unrecoverable
 from undercroft.queue._job import Job
 from undercroft.queue._values import ClaimedJob
+from undercroft.queue._worker._context import names_of
 
 
 class ProcessDied(Exception):  # noqa: N818  # recorded as the error's type
@@ -77,7 +78,7 @@ async def run_in_process(job: Job[..., Any], claimed: ClaimedJob, *, limiter: an
     from anyio import to_process  # late: few workers need it, and it brings `subprocess` and more
 
     module, name = path_of(job)
-    names = (claimed.id, claimed.request_id, claimed.traceparent)
+    names = (claimed.id, claimed.request_id, claimed.carrier)
     try:
         raw = await to_process.run_sync(run_here, module, name, claimed.data, names, cancellable=True, limiter=limiter)
     except anyio.BrokenWorkerProcess as exc:
@@ -92,11 +93,8 @@ async def run_in_process(job: Job[..., Any], claimed: ClaimedJob, *, limiter: an
 
 def run_here(module: str, name: str, data: bytes, names: tuple[str, str | None, str | None]) -> bytes:
     """Run a job in this process, which was made for that, and return how it ended. Never raises."""
-    job_id, request_id, traceparent = names
-    parent = Trace.parse(traceparent) if traceparent else None
-    trace = parent.child() if parent else Trace.new()
     try:
-        with correlate(Correlation(request_id=request_id, trace=trace, job_id=job_id)):
+        with correlate(names_of(*names)):
             result = _result_of(getattr(import_module(module), name), data)
         return msgspec.json.encode(_Ended(result=msgspec.Raw(to_json(result))))
     except RetryLater as exc:

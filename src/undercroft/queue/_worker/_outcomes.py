@@ -111,7 +111,7 @@ def failure_job(claimed: ClaimedJob, failed: Failed, jobs: Mapping[str, Job[...,
         due_at=now,
         created_at=now,
         request_id=claimed.request_id,
-        traceparent=claimed.traceparent,
+        carrier=claimed.carrier,
         **options,
     )
 

@@ -20,9 +20,9 @@ from undercroft.queue.redis._options import (
     StoredOptions,
     attempts_of,
     backoff_of,
+    carrier_of,
     keep_jobs,
     read_options,
-    traceparent_of,
 )
 from undercroft.queue.redis._store import Store
 
@@ -145,7 +145,7 @@ class Claims:
             due_at=_due_ms(fields, options, created_ms) / 1000,
             priority=int(fields.get(b"priority", 0)),
             request_id=ours.request_id if ours is not None else None,
-            traceparent=None if options.tm is None else traceparent_of(options),
+            carrier=None if options.tm is None else carrier_of(options),
             tags=ours.tags if ours is not None else (),
             on_failure=ours.on_failure if ours is not None else None,
         )

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from undercroft._core.carrier import BAGGAGE, TRACEPARENT, TRACESTATE
 from undercroft.queue._backoff import Backoff
 from undercroft.queue._values import Keep, NewJob, OnChildFailure
 
@@ -90,7 +91,7 @@ def options_of(job: NewJob, *, created_ms: int, delay_ms: int) -> StoredOptions:
         de=None if deduplication is None else _deduplication(deduplication),
         fpof=is_child and job.on_child_failure is OnChildFailure.FAIL,
         idof=is_child and job.on_child_failure is OnChildFailure.IGNORE,
-        tm=None if job.traceparent is None else _carrier(job.traceparent),
+        tm=None if job.carrier is None else _telemetry(job.carrier),
         uc=Ours(
             1,
             backoff=job.backoff,
@@ -120,16 +121,17 @@ def backoff_of(options: StoredOptions) -> Backoff | None:
     return Backoff(kind=given["type"], base_s=_whole(given.get("delay"), 0) / 1000)
 
 
-def traceparent_of(options: StoredOptions) -> str | None:
-    """Return the W3C trace context that the job carries."""
+def carrier_of(options: StoredOptions) -> str | None:
+    """Return the W3C headers that the job carries, in the form of `_core.carrier.pack`."""
     if not isinstance(options.tm, str):
         return None
     try:
-        carrier = _decode_any(options.tm)
+        found = _decode_any(options.tm)
     except msgspec.DecodeError:
         return None
-    found = carrier.get("traceparent") if isinstance(carrier, dict) else None
-    return found if isinstance(found, str) else None
+    if not isinstance(found, dict) or not isinstance(found.get(TRACEPARENT), str):
+        return None
+    return options.tm if TRACESTATE in found or BAGGAGE in found else found[TRACEPARENT]
 
 
 def keep_jobs(remove_on: Any) -> dict[str, Any]:
@@ -178,8 +180,9 @@ def _deduplication(wanted: Any) -> dict[str, Any]:
     return given
 
 
-def _carrier(traceparent: str) -> str:
-    return msgspec.json.encode({"traceparent": traceparent}).decode()
+def _telemetry(carrier: str) -> str:
+    # BullMQ keeps what its telemetry injects here: a JSON object of headers.
+    return carrier if carrier.startswith("{") else msgspec.json.encode({TRACEPARENT: carrier}).decode()
 
 
 def _whole(value: Any, default: int) -> int:

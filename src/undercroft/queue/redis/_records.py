@@ -15,7 +15,7 @@ from undercroft._core.clock import utc
 from undercroft.queue._values import Counts, JobRecord, JobState
 from undercroft.queue.redis._claims import due_ms
 from undercroft.queue.redis._keys import QueueKeys
-from undercroft.queue.redis._options import FIELD_ERROR, FIELD_PARKED, attempts_of, read_options, traceparent_of
+from undercroft.queue.redis._options import FIELD_ERROR, FIELD_PARKED, attempts_of, carrier_of, read_options
 from undercroft.queue.redis._pipe import Command
 from undercroft.queue.redis._store import Store
 
@@ -127,7 +127,7 @@ def record_of(store: Store, queue: str, job_id: str, fields: Fields, state: JobS
         error=error,
         stack=stack,
         request_id=None if ours is None else ours.request_id,
-        traceparent=traceparent_of(options),
+        carrier=carrier_of(options),
         tags=() if ours is None else ours.tags,
         parent_id=parent_id,
         parent_queue=parent_queue,

@@ -86,7 +86,7 @@ def new_row(job: NewJob, *, seq: int, keep: int | None, now: float) -> tuple[obj
     return (
         seq, job.id, job.queue, job.name, state, job.priority, job.priority, -seq if job.lifo else seq, job.due_at,
         flags_of(job), keep, now, job.attempts, _backoff_text(job.backoff), job.timeout_s, job.created_at,
-        job.request_id, job.traceparent, msgspec.json.encode(job.tags).decode() if job.tags else None, job.on_failure,
+        job.request_id, job.carrier, msgspec.json.encode(job.tags).decode() if job.tags else None, job.on_failure,
         job.parent_id, parent_queue, key, job.data.decode(),
     )  # fmt: skip
 
@@ -137,7 +137,7 @@ class ClaimRow(msgspec.Struct, array_like=True):
             due_at=self.due_at,
             priority=self.priority,
             request_id=self.request_id,
-            traceparent=self.traceparent,
+            carrier=self.traceparent,
             tags=_tags(self.tags) if self.tags else (),
             on_failure=self.on_failure,
             doom=Doom(error_type=self.doom_type, error=self.doom or "") if self.doom_type else None,
@@ -173,6 +173,7 @@ def record_of(row: tuple[Any, ...], *, now: float) -> JobRecord:
     for key in ("created_at", "due_at", "started_at", "finished_at"):
         values[key] = utc(values[key]) if values[key] is not None else None
     values["tags"] = _tags(values["tags"]) if values["tags"] else ()
+    values["carrier"] = values.pop("traceparent")  # the column is named after what is in it nearly always
     return JobRecord(**{**values, "state": JobState(values["state"])})
 
 

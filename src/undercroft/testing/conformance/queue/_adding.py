@@ -5,7 +5,9 @@ from __future__ import annotations
 import anyio
 import pytest
 
+from undercroft._core.carrier import Carried, pack, unpack
 from undercroft._core.clock import VirtualClock, utc
+from undercroft._core.context import Correlation, Trace
 from undercroft.queue._backoff import Backoff
 from undercroft.queue._protocol import Engine
 from undercroft.queue._values import Added, Counts, Deduplication, JobState
@@ -44,7 +46,7 @@ class AddingPromises(Promises):
         new = jobs(
             data=b'{"n":1}',
             request_id="r-1",
-            traceparent="00-aa-bb-01",
+            carrier="00-aa-bb-01",
             timeout_s=2.5,
             priority=7,
             tags=("vip", "größe"),
@@ -56,7 +58,7 @@ class AddingPromises(Promises):
             job = await claim_one(engine, me)
 
         assert (job.id, job.name, job.queue, job.data) == (new.id, new.name, new.queue, new.data)
-        assert (job.request_id, job.traceparent, job.timeout_s) == ("r-1", "00-aa-bb-01", 2.5)
+        assert (job.request_id, job.carrier, job.timeout_s) == ("r-1", "00-aa-bb-01", 2.5)
         assert (job.attempts, job.backoff, job.attempt, job.priority) == (3, new.backoff, 1, 7)
         assert (job.tags, job.on_failure, job.doom) == (("vip", "größe"), "tell-someone", None)
         assert (job.failures, job.crashes, job.is_foreign) == (0, 0, False)
@@ -87,9 +89,19 @@ class AddingPromises(Promises):
 
         assert (job.id, job.name, job.tags, job.request_id) == (new.id, new.name, new.tags, new.request_id)
 
+    async def test_state_and_baggage_of_a_trace_stay_with_the_job(self, engine: Engine, jobs: NewJobs) -> None:
+        trace = Trace(trace_id="a" * 32, span_id="b" * 16, state="vendor=1")
+        carrier = pack(Correlation(trace=trace, baggage="user=1"))
+        async with worker(engine) as me:
+            await engine.add([jobs(carrier=carrier)])
+            job = await claim_one(engine, me)
+
+        assert unpack(job.carrier) == Carried(trace=trace, baggage="user=1")
+        assert (await require(engine, job.id)).carrier == job.carrier
+
     async def test_added_job_is_shown_whole(self, engine: Engine, jobs: NewJobs, clock: VirtualClock) -> None:
         key = Deduplication(key="k")
-        new = jobs(priority=2, tags=("a",), request_id="r", traceparent="t", deduplication=key)
+        new = jobs(priority=2, tags=("a",), request_id="r", carrier="t", deduplication=key)
         await engine.add([new])
 
         record = await require(engine, new.id)
@@ -98,7 +110,7 @@ class AddingPromises(Promises):
         assert (record.state, record.priority, record.failures, record.crashes) == (JobState.WAITING, 2, 0, 0)
         assert (record.attempts, record.worker_id, record.result, record.progress) == (3, None, None, None)
         assert (record.error_type, record.error, record.stack) == (None, None, None)
-        assert (record.request_id, record.traceparent, record.tags) == ("r", "t", ("a",))
+        assert (record.request_id, record.carrier, record.tags) == ("r", "t", ("a",))
         assert (record.parent_id, record.parent_queue, record.deduplication_key) == (None, None, "k")
         assert (record.created_at, record.due_at) == (utc(clock.time()), utc(clock.time()))
         assert (record.started_at, record.finished_at) == (None, None)

@@ -64,7 +64,7 @@ class NewJobs:
             due_at=now,
             created_at=now,
             request_id=None,
-            traceparent=None,
+            carrier=None,
         )
         return msgspec.structs.replace(plain, **changes)
 
