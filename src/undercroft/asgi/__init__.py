@@ -13,6 +13,18 @@ face find the `Infra`, and `/livez`, `/readyz` and `/health` answer. For Litesta
 from undercroft.asgi._access import note_error
 from undercroft.asgi._middleware import InfraMiddleware
 from undercroft.asgi._problem import Problem, problem_of
+from undercroft.asgi._route import note_route
 from undercroft.asgi._types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["ASGIApp", "InfraMiddleware", "Message", "Problem", "Receive", "Scope", "Send", "note_error", "problem_of"]
+__all__ = [
+    "ASGIApp",
+    "InfraMiddleware",
+    "Message",
+    "Problem",
+    "Receive",
+    "Scope",
+    "Send",
+    "note_error",
+    "note_route",
+    "problem_of",
+]
