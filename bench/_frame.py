@@ -53,9 +53,11 @@ class Work:
     """Of each single run."""
 
     def __post_init__(self) -> None:
-        if self.goal is not None and self.goal.peer not in {FASTEST, *self.peers}:
+        if self.goal is None or self.goal.peer is None:
+            return
+        if self.goal.peer not in {FASTEST, *self.peers}:
             raise ValueError(f"work {self.name!r}: its goal names {self.goal.peer!r}, its peers are {[*self.peers]}")
-        if self.goal is not None and not self.peers:
+        if not self.peers:
             raise ValueError(f"work {self.name!r}: a goal needs a peer")
 
 

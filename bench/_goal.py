@@ -13,12 +13,12 @@ FASTEST = "fastest"
 
 
 class Promise(Protocol):
-    """A goal of either kind."""
+    """A goal of any kind. `peer` is whom it is about; `None` for what ours promises by itself."""
 
     @property
     def op(self) -> Op: ...
     @property
-    def peer(self) -> str: ...
+    def peer(self) -> str | None: ...
 
     def text(self, unit: str) -> str:
         """Write the goal: `>= 5 x huey`."""
@@ -57,12 +57,30 @@ class Margin:
         return self.difference + peer
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Ours is at most, or at least, so much, whatever others do: `Limit("<=", 50)`."""
+
+    op: Op
+    value: float
+    peer: None = None
+
+    def text(self, unit: str) -> str:
+        return f"{self.op} {self.value:g} {unit}"
+
+    def limit(self, peer: float) -> float:  # noqa: ARG002 - nobody's value changes it
+        return self.value
+
+
 def is_held(goal: Promise, better: Better, ours: float | None, peers: Mapping[str, float | None]) -> bool | None:
     """Tell whether the goal holds; `None` when a value that it needs is missing.
 
     The fastest peer is known only if every peer has a value.
     """
-    named = list(peers.values()) if goal.peer == FASTEST else [peers[goal.peer]]
+    if goal.peer is None:
+        named: list[float | None] = [0.0]
+    else:
+        named = list(peers.values()) if goal.peer == FASTEST else [peers[goal.peer]]
     values = [value for value in named if value is not None]
     if ours is None or len(values) < len(named):
         return None

@@ -12,8 +12,8 @@ import tempfile
 import time
 
 from bench._frame import Group, Peer, Script, Work
-from bench._goal import Better
-from bench.groups.queue import BULLMQ, Limit, promised
+from bench._goal import Better, Limit
+from bench.groups.queue import BULLMQ
 
 _SETTINGS = {
     "drill": "200 jobs of 1 s, 2 worker processes of 4 slots, 6 x SIGKILL of a whole process, restarted at once",
@@ -67,7 +67,7 @@ def _outcome(name: str, engine: str, outcome: str, unit: str, goal: Limit, *, be
         unit=unit,
         ours=_drill(engine, outcome),
         ours_extras=["bullmq"],
-        peers={**promised(goal.value), **_peers(engine, outcome)},
+        peers=_peers(engine, outcome),
         goal=goal,
         better=better,
         settings=_SETTINGS,

@@ -7,10 +7,9 @@ bullmq-py is bullmq's Python package, bullmq-node the original.
 
 import hashlib
 import os
-from dataclasses import dataclass
 
 from bench._frame import ROOT, Group, Peer, Script, Work
-from bench._goal import Goal, Op
+from bench._goal import Goal, Limit
 
 UVLOOP = "uvloop==0.23.0"
 BULLMQ = ["bullmq==3.4.4", "hiredis>=3.2", UVLOOP]
@@ -44,27 +43,6 @@ REQUIREMENTS = {
 
 def _peer(figure: str, contestant: str) -> Peer:
     return Peer(_measure(figure, contestant), REQUIREMENTS[contestant])
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """Ours is at most, or at least, so much, whatever others do. Its work has the peer `promised(value)`, for the frame
-    knows no goal without one."""
-
-    op: Op
-    value: float
-    peer: str = "promised"
-
-    def text(self, unit: str) -> str:
-        return f"{self.op} {self.value:g} {unit}"
-
-    def limit(self, peer: float) -> float:  # noqa: ARG002 - nobody's value changes it
-        return self.value
-
-
-def promised(value: float) -> dict[str, Peer]:
-    """Return the peer of a `Limit`."""
-    return {"promised": Peer(Script("queue/promised.py", [f"{value:g}"]))}
 
 
 NAMES = {
@@ -172,7 +150,6 @@ GROWTH = Work(
     unit="MB",
     ours=_measure("growth", "undercroft"),
     ours_extras=["bullmq"],
-    peers=promised(1),
     goal=Limit("<=", 1),
     better="lower",
     settings={
@@ -201,7 +178,7 @@ def _sqlite_latency(name: str, figure: str, limit_ms: float) -> Work:
         name=f"SQLite idle latency: {name}",
         unit="ms",
         ours=_measure(figure, "undercroft-sqlite"),
-        peers={**promised(limit_ms), **_peers(figure, "huey")},
+        peers=_peers(figure, "huey"),
         goal=Limit("<=", limit_ms),
         better="lower",
         settings={**_FULL, "latency": "p50 from before the enqueue to the handler's first line"},
@@ -231,7 +208,7 @@ def _stop(name: str, ours: str, *peers: str) -> Work:
         unit="ms",
         ours=_measure("stop", ours),
         ours_extras=["bullmq"],
-        peers={**promised(100), **_peers("stop", *peers)},
+        peers=_peers("stop", *peers),
         goal=Limit("<=", 100),
         better="lower",
         settings={"idle": "for 1.3 s after one job"},

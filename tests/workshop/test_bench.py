@@ -16,7 +16,7 @@ import pytest
 from bench import __main__ as command
 from bench import _venv, groups
 from bench._frame import Group, Peer, Script, Work
-from bench._goal import FASTEST, Goal, Margin, Promise, is_held
+from bench._goal import FASTEST, Goal, Limit, Margin, Promise, is_held
 from bench._report import Row, is_kept, problems, row_of, table
 from bench._run import Contender, measure
 
@@ -144,6 +144,9 @@ def test_what_a_script_started_is_ended_with_it(script: Callable[..., Script], t
         (Margin("<=", 15, "a"), 45.5, {"a": 30}, False),
         (Margin("<=", 15, "a"), 1, {"a": None}, None),
         (Goal("<=", 1, "a"), None, {"a": 10}, None),
+        (Limit("<=", 50), 50, {}, True),
+        (Limit("<=", 50), 51, {"a": None}, False),
+        (Limit("<=", 50), None, {"a": 10}, None),
     ],
 )
 def test_goal_is_held_missed_or_unknown(
@@ -163,6 +166,7 @@ def test_fastest_is_the_best_in_the_work_s_own_sense() -> None:
         (Goal("<=", 1.2, "starlette"), "<= 1.2 x starlette"),
         (Goal(">=", 5, "huey"), ">= 5 x huey"),
         (Margin("<=", 15, "asyncio"), "<= 15 ms over asyncio"),
+        (Limit("<=", 50), "<= 50 ms"),
     ],
 )
 def test_goal_reads_as_text(goal: Promise, text: str) -> None:
