@@ -32,7 +32,7 @@ class Trace:
     @classmethod
     def new(cls) -> Trace:
         """Start a trace."""
-        return cls(trace_id=_hex(16), span_id=_hex(8))
+        return cls(trace_id=new_trace_id(), span_id=new_span_id())
 
     @classmethod
     def parse(cls, traceparent: str, state: str = "") -> Trace | None:
@@ -52,7 +52,7 @@ class Trace:
 
     def child(self) -> Trace:
         """Return a new span of the same trace."""
-        return Trace(trace_id=self.trace_id, span_id=_hex(8), is_sampled=self.is_sampled, state=self.state)
+        return Trace(trace_id=self.trace_id, span_id=new_span_id(), is_sampled=self.is_sampled, state=self.state)
 
     def __str__(self) -> str:
         """The `traceparent` header's value."""
@@ -80,8 +80,18 @@ class Correlation:
         return {key: value for key, value in named.items() if value is not None}
 
 
-class LateCorrelation:
+class LateNames:
     """Names that are made when they are first asked for, which a short piece of work never does."""
+
+    __slots__ = ()
+
+    def names(self) -> Correlation:
+        """Return them, the same ones each time."""
+        raise NotImplementedError
+
+
+class LateCorrelation(LateNames):
+    """Names that a function makes."""
 
     __slots__ = ("_made", "_make")
 
@@ -89,31 +99,33 @@ class LateCorrelation:
         self._make = make
         self._made: Correlation | None = None
 
-    def __call__(self) -> Correlation:
-        """Return them, the same ones each time."""
+    def names(self) -> Correlation:
         if self._made is None:
             self._made = self._make()
         return self._made
 
+    __call__ = names
+
 
 _NONE = Correlation()
-_correlation: ContextVar[Correlation | LateCorrelation] = ContextVar("undercroft_correlation", default=_NONE)
+NAMES_HERE: ContextVar[Correlation | LateNames] = ContextVar("undercroft_correlation", default=_NONE)
+"""Read it with `correlation()` and set it with `correlate()`; a span that is entered sets itself."""
 
 
 def correlation() -> Correlation:
     """Return the names of the work going on here; empty outside of any."""
-    names = _correlation.get()
-    return names() if isinstance(names, LateCorrelation) else names
+    names = NAMES_HERE.get()
+    return names.names() if isinstance(names, LateNames) else names
 
 
 @contextmanager
-def correlate(names: Correlation | LateCorrelation) -> Iterator[None]:
+def correlate(names: Correlation | LateNames) -> Iterator[None]:
     """Set the names for the block, in this context and in tasks and threads started from it."""
-    token = _correlation.set(names)
+    token = NAMES_HERE.set(names)
     try:
         yield
     finally:
-        _correlation.reset(token)
+        NAMES_HERE.reset(token)
 
 
 def is_request_id(text: str) -> bool:
@@ -121,6 +133,12 @@ def is_request_id(text: str) -> bool:
     return _REQUEST_ID.fullmatch(text) is not None
 
 
-def _hex(size_bytes: int) -> str:
+def new_trace_id() -> str:
+    """Return 32 lower-case hex digits, not all zero."""
     # Unique, not secret: the fast generator does, and it seeds itself anew after a fork.
-    return f"{random.getrandbits(size_bytes * 8) or 1:0{size_bytes * 2}x}"
+    return f"{random.getrandbits(128) or 1:032x}"
+
+
+def new_span_id() -> str:
+    """Return 16 lower-case hex digits, not all zero."""
+    return f"{random.getrandbits(64) or 1:016x}"
