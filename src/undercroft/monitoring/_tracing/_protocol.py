@@ -75,9 +75,7 @@ class FinishedSpan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SpanProcessor(Protocol):
-    """Who takes finished spans: an exporter, a store. Lives from `setup_tracing` until its `TracingSetup` is closed, which
-    closes it too.
-    """
+    """Who takes finished spans: an exporter, a store. Lives from `setup_tracing` until its `TracingSetup` closes it."""
 
     def on_end(self, span: FinishedSpan) -> None:
         """Take `span`. Called in whichever thread ended it, also inside an event loop: never blocks, never raises.
