@@ -4,6 +4,21 @@ from __future__ import annotations
 
 from undercroft._core.context import new_span_id as generate_span_id
 from undercroft._core.context import new_trace_id as generate_trace_id
+from undercroft.monitoring._recent import (
+    LineFilter,
+    RecentLevelError,
+    RecentMissingError,
+    RecentOptions,
+    RecentStore,
+    RecentUnavailableError,
+    Story,
+    StoryAmbiguousError,
+    StoryEntry,
+    StoryLine,
+    StoryNotFoundError,
+    StorySpan,
+    TraceSummary,
+)
 from undercroft.monitoring._tracing import _names as semconv
 from undercroft.monitoring._tracing._baggage import baggage, get_baggage
 from undercroft.monitoring._tracing._errors import (
@@ -52,11 +67,17 @@ __all__ = [
     "AttributeValue",
     "BaggageError",
     "FinishedSpan",
+    "LineFilter",
     "NO_SPAN",
     "NoSpan",
     "OpenTelemetryError",
     "OtlpSettingError",
     "ParentBased",
+    "RecentLevelError",
+    "RecentMissingError",
+    "RecentOptions",
+    "RecentStore",
+    "RecentUnavailableError",
     "Sampler",
     "SamplerError",
     "Span",
@@ -67,7 +88,14 @@ __all__ = [
     "SpanStatus",
     "SpanUsageError",
     "SpanValueError",
+    "Story",
+    "StoryAmbiguousError",
+    "StoryEntry",
+    "StoryLine",
+    "StoryNotFoundError",
+    "StorySpan",
     "TraceIdRatio",
+    "TraceSummary",
     "TracingCounts",
     "TracingService",
     "TracingSetup",
