@@ -8,6 +8,8 @@
     undercroft migrate shop.app             bring undercroft's own tables up to date
     undercroft dev shop.app:app             application and worker in one process, restarted when a file changes
     undercroft worker shop.app              run jobs and subscriptions until SIGTERM
+    undercroft trace 4bf92f3577b3           one request's whole story: spans, log lines, jobs
+    undercroft logs -f                      the log lines of all processes, as they come
     undercroft explain UC1203               what an error means and where it comes from
     undercroft demo                         the demo shop
 

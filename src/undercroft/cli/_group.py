@@ -14,11 +14,13 @@ from undercroft.cli._demo import demo
 from undercroft.cli._dev import dev
 from undercroft.cli._exit_codes import EPILOG, ExitCode
 from undercroft.cli._explain import explain
+from undercroft.cli._logs import logs
 from undercroft.cli._migrate import migrate
 from undercroft.cli._options import debug_option
 from undercroft.cli._queue import queue
 from undercroft.cli._report import RunOptions, reported
 from undercroft.cli._services import services
+from undercroft.cli._trace import trace
 from undercroft.cli._version import version
 from undercroft.cli._worker import worker
 
@@ -33,7 +35,7 @@ def commands() -> None:
     """
 
 
-for _command in (check, config, cron, db, demo, dev, explain, migrate, queue, services, version, worker):
+for _command in (check, config, cron, db, demo, dev, explain, logs, migrate, queue, services, trace, version, worker):
     commands.add_command(_command)
 
 
