@@ -6,7 +6,7 @@ from undercroft._core.ids import IdSource
 from undercroft.app import Infra
 from undercroft.asgi._health import health_app, health_path
 from undercroft.asgi._lifespan import serve_lifespan
-from undercroft.asgi._request import names_of, serve
+from undercroft.asgi._request import RequestNames, serve
 from undercroft.asgi._types import AnyASGIApp, ASGIApp, Receive, Scope, Send
 from undercroft.asgi._worker_process import refuse
 
@@ -56,5 +56,5 @@ class InfraMiddleware:
     async def _serve_request(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = health_path(scope) if self._answers_health else None
         app = self._app if path is None else health_app(path, self.infra)
-        names = names_of(scope, self._new_id)
+        names = RequestNames.of(scope, self._new_id)
         await serve(app, self.infra, names, scope, receive, send, is_quiet=path is not None)

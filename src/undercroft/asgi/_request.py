@@ -4,34 +4,60 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
+from undercroft._core.carrier import checked_baggage, checked_tracestate
 from undercroft._core.context import Correlation, Trace, correlate, is_request_id
 from undercroft._core.errors import UndercroftError
 from undercroft.app import Infra
 from undercroft.asgi._access import start_noting, write_access_line
 from undercroft.asgi._problem import problem_of
 from undercroft.asgi._response import Response
-from undercroft.asgi._types import ASGIApp, Receive, Scope, Send, respond, sole_header
+from undercroft.asgi._span import span_of, tell
+from undercroft.asgi._types import ASGIApp, Receive, Scope, Send, headers_of, respond, sole_header
+from undercroft.monitoring import NO_SPAN, continue_trace
 
 
-def names_of(scope: Scope, new_id: Callable[[], str]) -> Correlation:
-    """Return what this request is called: the client's `x-request-id` and trace where they are valid, else new ones."""
-    asked = sole_header(scope, b"x-request-id")
-    request_id = asked if asked is not None and is_request_id(asked) else new_id()
-    parent = Trace.parse(sole_header(scope, b"traceparent") or "")
-    return Correlation(request_id=request_id, trace=parent.child() if parent else Trace.new())
+@dataclass(frozen=True, slots=True)
+class RequestNames:
+    """What a request is called, and what it is part of."""
+
+    names: Correlation
+    parent: Trace | None
+    """The client's position in the trace, if it sent one."""
+
+    @classmethod
+    def of(cls, scope: Scope, new_id: Callable[[], str]) -> RequestNames:
+        """Return those of a request: the client's `x-request-id`, trace and baggage where they are valid, else new."""
+        asked = sole_header(scope, b"x-request-id")
+        request_id = asked if asked is not None and is_request_id(asked) else new_id()
+        parent, baggage = _carried(scope)
+        return cls(Correlation(request_id=request_id, trace=continue_trace(parent), baggage=baggage), parent)
+
+
+def _carried(scope: Scope) -> tuple[Trace | None, str]:
+    traceparent = sole_header(scope, b"traceparent")
+    state = checked_tracestate(headers_of(scope, b"tracestate")) if traceparent else ""
+    baggage = headers_of(scope, b"baggage")
+    return Trace.parse(traceparent or "", state), checked_baggage(baggage) if baggage else ""
 
 
 async def serve(
-    app: ASGIApp, infra: Infra, names: Correlation, scope: Scope, receive: Receive, send: Send, *, is_quiet: bool
+    app: ASGIApp, infra: Infra, named: RequestNames, scope: Scope, receive: Receive, send: Send, *, is_quiet: bool
 ) -> None:
-    """Run `app` for one HTTP request or websocket, under `names` and with `infra` bound."""
+    """Run `app` for one HTTP request or websocket, under its names, with `infra` bound, in a span.
+
+    A quiet one has no span: probes and scrapes would be most of what is kept.
+    """
+    names = named.names
     clock = infra.clock
     response = Response(send, names.request_id or "", clock)
     started_at = clock.monotonic()
     start_noting(scope)
     error: BaseException | None = None
-    with correlate(names), infra.bind():
+    mounted_at = str(scope.get("root_path", ""))
+    made = NO_SPAN if is_quiet else span_of(scope, names, named.parent)
+    with correlate(names), infra.bind(), made as span:
         try:
             error = await _run(app, infra, scope, receive, response)
         except BaseException as exc:
@@ -41,6 +67,7 @@ async def serve(
             # Without what runs after the response, such as background tasks.
             ended_at = clock.monotonic() if response.ended_at is None else response.ended_at
             seconds = ended_at - started_at
+            tell(span, scope, status=response.status, mounted_at=mounted_at)
             write_access_line(scope, status=response.status, seconds=seconds, error=error, is_quiet=is_quiet)
 
 

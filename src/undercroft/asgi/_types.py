@@ -20,8 +20,13 @@ def sole_header(scope: Scope, name: bytes) -> str | None:
 
     Of several nobody can tell which is meant; W3C's tests of `traceparent` want none of them taken.
     """
-    values = [value for key, value in scope.get("headers", ()) if key.lower() == name]
-    return bytes(values[0]).decode("latin-1") if len(values) == 1 else None
+    values = headers_of(scope, name)
+    return values[0] if len(values) == 1 else None
+
+
+def headers_of(scope: Scope, name: bytes) -> list[str]:
+    """Return every value of a request header, given in lower case, in order."""
+    return [bytes(value).decode("latin-1") for key, value in scope.get("headers", ()) if key.lower() == name]
 
 
 async def respond(scope: Scope, send: Send, *, status: int, headers: Headers, body: bytes) -> None:
