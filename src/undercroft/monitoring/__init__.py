@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from undercroft._core.context import new_span_id as generate_span_id
 from undercroft._core.context import new_trace_id as generate_trace_id
+from undercroft.monitoring._audit._entry import AuditEntry, AuditOutcome
+from undercroft.monitoring._audit._errors import AuditDamagedError, AuditEntryError, AuditUnavailableError
+from undercroft.monitoring._audit._log import AuditLog, AuditVerdict, create_audit_log
+from undercroft.monitoring._audit._protocol import AuditMark, AuditStore
 from undercroft.monitoring._recent import (
     LineFilter,
     RecentLevelError,
@@ -60,19 +64,66 @@ from undercroft.monitoring._tracing._start import (
     start_trace,
 )
 from undercroft.monitoring._tracing._tracer import TracingCounts
+from undercroft.monitoring._tracking._alerts import Alerts
+from undercroft.monitoring._tracking._categories import ErrorCategory, categorize_error
+from undercroft.monitoring._tracking._errors import (
+    AlertRuleError,
+    IncidentNotFoundError,
+    IncidentTransitionError,
+    TrackingError,
+)
+from undercroft.monitoring._tracking._event import AlertEvent, AlertState, AlertStatus
+from undercroft.monitoring._tracking._fingerprint import fingerprint_of
+from undercroft.monitoring._tracking._incident import Incident, Incidents, IncidentStatus, IncidentStep
+from undercroft.monitoring._tracking._percentiles import percentiles
+from undercroft.monitoring._tracking._performance import OperationReport, PerformanceReport, PerformanceTracker
+from undercroft.monitoring._tracking._rule import AlertRule, AlertSeverity
+from undercroft.monitoring._tracking._sample import ErrorSample
+from undercroft.monitoring._tracking._tracker import ErrorGroup, ErrorSnapshot, ErrorTracker, Hotspot, similarity
 
 __all__ = [
+    "AlertEvent",
+    "AlertRule",
+    "AlertRuleError",
+    "AlertSeverity",
+    "AlertState",
+    "AlertStatus",
+    "Alerts",
     "AlwaysOff",
     "AlwaysOn",
     "AttributeValue",
+    "AuditDamagedError",
+    "AuditEntry",
+    "AuditEntryError",
+    "AuditLog",
+    "AuditMark",
+    "AuditOutcome",
+    "AuditStore",
+    "AuditUnavailableError",
+    "AuditVerdict",
     "BaggageError",
+    "ErrorCategory",
+    "ErrorGroup",
+    "ErrorSample",
+    "ErrorSnapshot",
+    "ErrorTracker",
     "FinishedSpan",
+    "Hotspot",
+    "Incident",
+    "IncidentNotFoundError",
+    "IncidentStatus",
+    "IncidentStep",
+    "IncidentTransitionError",
+    "Incidents",
     "LineFilter",
     "NO_SPAN",
     "NoSpan",
     "OpenTelemetryError",
+    "OperationReport",
     "OtlpSettingError",
     "ParentBased",
+    "PerformanceReport",
+    "PerformanceTracker",
     "RecentLevelError",
     "RecentMissingError",
     "RecentOptions",
@@ -99,12 +150,16 @@ __all__ = [
     "TracingCounts",
     "TracingService",
     "TracingSetup",
+    "TrackingError",
     "baggage",
+    "categorize_error",
     "clear_spans",
     "continue_from",
     "continue_trace",
+    "create_audit_log",
     "end_span",
     "extract_headers",
+    "fingerprint_of",
     "generate_span_id",
     "generate_trace_id",
     "get_active_span",
@@ -113,10 +168,12 @@ __all__ = [
     "is_recording",
     "library_span",
     "new_trace",
+    "percentiles",
     "sampler_from",
     "semconv",
     "set_span_attributes",
     "setup_tracing",
+    "similarity",
     "start_span",
     "start_trace",
     "tracing_counts",

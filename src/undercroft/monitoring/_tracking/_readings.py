@@ -6,9 +6,10 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-MetricType = Literal["counter", "gauge", "histogram"]
+from undercroft.monitoring._metrics._values import HistogramValue
+
 _MAX_SAMPLES = 500
 
 
@@ -47,9 +48,9 @@ class Reading(NamedTuple):
     type: str
     value: float = 0.0
     """Of a histogram: the sum of its observations."""
-    observed: float = 0.0
+    observed: int = 0
     """Of a histogram: how many observations."""
-    buckets: tuple[tuple[float, float], ...] = ()
+    buckets: tuple[tuple[float, int], ...] = ()
     """Bound and how many were at most that, by bound."""
 
 
@@ -71,7 +72,7 @@ def read(metrics: Iterable[Metric], name: str, labels: Mapping[str, str]) -> Rea
         return None
     if matching[0].type != "histogram":
         return Reading(matching[0].type, math.fsum(metric.value for metric in matching))
-    buckets: dict[float, float] = {}
+    buckets: dict[float, int] = {}
     for metric in matching:
         for bound, count in (metric.buckets or {}).items():
             buckets[bound] = buckets.get(bound, 0) + count
@@ -119,31 +120,17 @@ def increase(moments: Sequence[Moment], of: Callable[[Reading], float]) -> float
     return math.fsum(after - before if after >= before else after for before, after in pairwise(totals))
 
 
-def bucket_increase(moments: Sequence[Moment]) -> tuple[tuple[float, float], ...]:
+def bucket_increase(moments: Sequence[Moment]) -> tuple[tuple[float, int], ...]:
     """Return a histogram's buckets as if only what came between the first and the last moment had been observed."""
     first, last = moments[0].reading, moments[-1].reading
     if last.observed < first.observed:  # it has started over
         return last.buckets
     before = dict(first.buckets)
-    return tuple((bound, count - before.get(bound, 0.0)) for bound, count in last.buckets)
+    return tuple((bound, count - before.get(bound, 0)) for bound, count in last.buckets)
 
 
-def quantile_of(buckets: Sequence[tuple[float, float]], quantile: float) -> float | None:
-    """Return a quantile as Prometheus' `histogram_quantile` does; `None` when nothing was observed, or without bounds.
-
-    Linear inside of the bucket that it falls in, whose lower end is zero for the first one; at least the last bound
-    but infinity, when it falls above that (https://prometheus.io/docs/prometheus/latest/querying/functions/).
-    """
-    total = buckets[-1][1] if len(buckets) > 1 else 0.0
-    if total <= 0:
-        return None
-    rank = quantile * total
-    lower, below = 0.0, 0.0
-    for bound, count in buckets:
-        if count >= rank and count > below:
-            if math.isinf(bound):
-                return lower
-            begin = min(lower, bound)
-            return begin + (bound - begin) * (rank - below) / (count - below)
-        lower, below = bound, count
-    return lower
+def quantile_of(buckets: Sequence[tuple[float, int]], quantile: float) -> float | None:
+    """Return a quantile of a histogram, estimated as `HistogramValue` does; `None` when nothing was observed."""
+    count = buckets[-1][1] if buckets else 0
+    found = HistogramValue(buckets=dict(buckets), count=count).quantile(quantile)
+    return None if math.isnan(found) else found
