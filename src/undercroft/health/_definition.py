@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, cast
 
 from undercroft._core.durations import Duration, to_seconds
 from undercroft.health._errors import HealthCheckError
+from undercroft.health._group import Groups, HealthGroup, read_groups
 from undercroft.health._outcome import CheckOutcome
 
 Checker: TypeAlias = Callable[[], CheckOutcome | Awaitable[CheckOutcome]]
 """A function without arguments, `async` or not."""
+
+P = ParamSpec("P")
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -34,6 +38,12 @@ class HealthCheck(Generic[R_co]):
     """Whether the application cannot serve when this is unhealthy."""
     timeout_s: float | None = None
     """Seconds after which it is unhealthy; `None` takes the default of whoever runs it."""
+    groups: tuple[HealthGroup, ...] = (HealthGroup.READINESS,)
+    """Which questions it answers."""
+    local: bool = False
+    """Whether it asks nothing outside of this process: no server, no disk, no other process."""
+    component_type: str | None = None
+    """For `application/health+json`: `component`, `datastore` or `system`."""
 
     def __post_init__(self) -> None:
         if not str(self.name).strip():
@@ -44,6 +54,7 @@ class HealthCheck(Generic[R_co]):
                 hint="give the function itself, without calling it",
             )
         _refuse_parameters(self.name, self.function)
+        object.__setattr__(self, "groups", read_groups(self.groups, name=self.name, local=self.local))
 
     def __call__(self) -> R_co:
         """Run the function, with no timeout and no report."""
@@ -51,7 +62,13 @@ class HealthCheck(Generic[R_co]):
 
 
 def health_check(
-    name: str, *, critical: bool = True, timeout: Duration | None = None
+    name: str,
+    *,
+    critical: bool = True,
+    timeout: Duration | None = None,
+    groups: Groups = HealthGroup.READINESS,
+    local: bool = False,
+    component_type: str | None = None,
 ) -> Callable[[Callable[[], R_co]], HealthCheck[R_co]]:
     """Make a function without arguments a health check.
 
@@ -62,9 +79,13 @@ def health_check(
     Args:
         critical: `False` for what the application can serve without: when it fails, the whole is degraded.
         timeout: More than zero; `None` takes the default of whoever runs it, which is 5 seconds.
+        groups: `"readiness"`, `"liveness"`, `"startup"`, or several of them; see `HealthGroup`.
+        local: `True` for what asks nothing outside of this process. Liveness takes no others.
+        component_type: For `application/health+json`: `component`, `datastore` or `system`.
 
     Raises:
-        HealthCheckError: The name is empty, the function needs arguments, or the timeout is zero.
+        HealthCheckError: The name is empty, the function needs arguments, the timeout is zero, or a group is unknown.
+        HealthGroupError: It is meant for liveness, and not local.
         DurationError: The timeout is not a duration.
     """
     if callable(name):
@@ -75,9 +96,40 @@ def health_check(
     timeout_s = None if timeout is None else timeout_seconds(timeout, what=name)
 
     def define(function: Callable[[], R_co]) -> HealthCheck[R_co]:
-        return HealthCheck(name=name, function=function, critical=critical, timeout_s=timeout_s)
+        return HealthCheck(
+            name=name,
+            function=function,
+            critical=critical,
+            timeout_s=timeout_s,
+            groups=read_groups(groups, name=name, local=local),
+            local=local,
+            component_type=component_type,
+        )
 
     return define
+
+
+D_co = TypeVar("D_co", bound=HealthCheck[Any], covariant=True)
+
+
+class HealthCheckFactory(Generic[P, D_co]):
+    """A function that makes a check, and that can be registered itself, without calling it, for its defaults.
+
+    `register("memory", memory_health_check)` and `register("memory", memory_health_check(0.8))` both do what they look
+    like. Holds nothing; lives as long as its module.
+    """
+
+    def __init__(self, make: Callable[P, D_co]) -> None:
+        functools.update_wrapper(self, make)
+        self._make = make
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> D_co:
+        """Make the check."""
+        return self._make(*args, **kwargs)
+
+    def make_default(self) -> D_co:
+        """Make the check with the defaults of all arguments."""
+        return cast("Callable[[], D_co]", self._make)()
 
 
 def timeout_seconds(timeout: Duration, *, what: str) -> float:

@@ -6,22 +6,28 @@ from typing import cast
 
 from undercroft._core.bound import BoundPart
 from undercroft._core.durations import Duration
-from undercroft.health._checks import HealthChecks
-from undercroft.health._definition import Checker
+from undercroft.health._checks import HealthChecks, Registrable
+from undercroft.health._group import Groups
 from undercroft.health._report import HealthReport
 
-_health = BoundPart[HealthChecks]("health")
+bound_health = BoundPart[HealthChecks]("health")
 
 
 def register_health_check(
-    name: str, checker: Checker, *, critical: bool | None = None, timeout: Duration | None = None
+    name: str,
+    checker: Registrable,
+    *,
+    critical: bool | None = None,
+    timeout: Duration | None = None,
+    groups: Groups | None = None,
+    local: bool | None = None,
 ) -> None:
     """Register a function under `name` with the bound `Infra`; see `HealthChecks.register`.
 
     Raises:
         NotBoundError: No `Infra` is bound here.
     """
-    _health.require().register(name, checker, critical=critical, timeout=timeout)
+    bound_health.require().register(name, checker, critical=critical, timeout=timeout, groups=groups, local=local)
 
 
 def remove_health_check(name: str) -> bool:
@@ -30,19 +36,20 @@ def remove_health_check(name: str) -> bool:
     Raises:
         NotBoundError: No `Infra` is bound here.
     """
-    return _health.require().remove(name)
+    return bound_health.require().remove(name)
 
 
 async def perform_readiness_check() -> dict[str, dict[str, object]]:
-    """Run all checks of the bound `Infra` at once and return one entry for each, by its name.
+    """Run the checks for readiness of the bound `Infra` at once and return one entry for each, by its name.
 
     An entry is `{"status": "ok" | "degraded" | "error", "latency": milliseconds, "message"?: text}`. A check that does
-    not answer within its timeout (5 seconds) is an error and does not hold the others.
+    not answer within its timeout (5 seconds) is an error and does not hold the others. Results may be a second old, as
+    those of `run_health_checks`.
 
     Raises:
         NotBoundError: No `Infra` is bound here.
     """
-    report = (await run_health_checks()).to_dict(dialect="ok")
+    report = (await bound_health.require().report("readiness")).to_dict(dialect="ok")
     checks = cast("dict[str, dict[str, object]]", report["checks"])
     return {name: _entry(check) for name, check in checks.items()}
 
@@ -53,9 +60,12 @@ def _entry(check: dict[str, object]) -> dict[str, object]:
 
 
 async def run_health_checks() -> HealthReport:
-    """Run all checks of the bound `Infra` at once, each within its timeout; see `HealthChecks.run`.
+    """Run all checks of the bound `Infra` at once, each within its timeout; see `HealthChecks.report`.
+
+    Fit for a route that strangers call: results may be a second old, and a burst of requests runs each check once.
+    `infra.health.run()` asks anew each time.
 
     Raises:
         NotBoundError: No `Infra` is bound here.
     """
-    return await _health.require().run()
+    return await bound_health.require().report()

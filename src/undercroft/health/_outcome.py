@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from undercroft._core.errors import UndercroftError
-from undercroft.health._report import HealthResult
+from undercroft.health._result import HealthResult
 from undercroft.health._status import HealthStatus
 from undercroft.logging import redact_text
 
@@ -25,7 +25,7 @@ def read_outcome(outcome: object) -> HealthResult:
     if outcome is None:
         return HealthResult(HealthStatus.HEALTHY)
     if isinstance(outcome, HealthResult):
-        return HealthResult(outcome.status, _message(outcome.message))
+        return HealthResult(outcome.status, _message(outcome.message), measured=outcome.measured)
     if isinstance(outcome, Mapping):
         return _read_mapping(outcome)
     if callable(outcome):

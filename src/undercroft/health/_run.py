@@ -7,6 +7,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -14,8 +15,10 @@ import anyio.to_thread
 from undercroft._core.clock import Clock
 from undercroft._core.durations import format_seconds
 from undercroft.health._definition import HealthCheck
+from undercroft.health._history import CheckHistory, Observe
 from undercroft.health._outcome import read_failure, read_outcome, unhealthy
-from undercroft.health._report import HealthResult
+from undercroft.health._result import HealthResult
+from undercroft.health._status import HealthStatus
 from undercroft.logging import Logger
 
 _GRACE_S = 0.25
@@ -25,43 +28,87 @@ _log = Logger(module="undercroft.health")
 
 
 class RegisteredCheck:
-    """A check, its timeout, and its calls that are still going on. Lives as long as it is registered."""
+    """A check, its timeout, its past, and its calls that are still going on. Lives as long as it is registered."""
 
-    def __init__(self, check: HealthCheck, *, timeout_s: float, clock: Clock) -> None:
+    def __init__(
+        self, check: HealthCheck[Any], *, timeout_s: float, clock: Clock, observe: Observe | None = None
+    ) -> None:
         self.check = check
+        self.history = CheckHistory(check.name, clock=clock, observe=observe)
+        self.has_passed = False
+        """Whether it was once found healthy or degraded."""
         self._timeout_s = timeout_s
         self._clock = clock
+        self._shared: _Call | None = None
         self._tasks: list[tuple[asyncio.Task[HealthResult], float]] = []
         self._thread_calls: list[_ThreadCall] = []
 
-    async def run(self, limiter: anyio.CapacityLimiter) -> HealthResult:
-        """Return what the check found, within its timeout and the grace. Raises nothing but cancellation."""
+    async def run(self, limiter: anyio.CapacityLimiter, *, max_age_s: float) -> HealthResult:
+        """Return what the check found, within its timeout and the grace. Raises nothing but cancellation.
+
+        With a `max_age_s` above zero, a kept result that is not older is taken, and a call that goes on is shared.
+        """
+        if max_age_s > 0:
+            kept = self.history.last(max_age_s=max_age_s)
+            if kept is not None:
+                return kept
+            if self._shared is not None:
+                return await self._wait_for(self._shared)
         started_s = self._clock.monotonic()
         hung_for = self._hung_for(started_s)
         if hung_for is not None:
-            result = unhealthy(f"still hung after {_rounded(hung_for)}, and not started again")
-        else:
-            result = await self._run_or_abandon(limiter, started_s)
-        latency_ms = round((self._clock.monotonic() - started_s) * 1000, 3)
-        return replace(result, latency_ms=latency_ms, critical=self.check.critical)
+            return self._keep(unhealthy(f"still hung after {_rounded(hung_for)}, and not started again"), started_s)
+        return await self._wait_for(self._start(limiter, started_s))
 
-    async def _run_or_abandon(self, limiter: anyio.CapacityLimiter, started_s: float) -> HealthResult:
+    def _start(self, limiter: anyio.CapacityLimiter, started_s: float) -> _Call:
         # Not in a task group: it would wait for a checker that refuses to end, and the report with it. The task ends
         # itself at the timeout; one that does not is kept here, and no other is started until it is gone.
         task = asyncio.create_task(self._run_in_time(limiter), name=f"health check {self.check.name}")
         self._tasks.append((task, started_s))
+        self._shared = _Call(task, started_s)
+        return self._shared
+
+    async def _wait_for(self, call: _Call) -> HealthResult:
+        call.waiting += 1
         try:
-            with self._clock.cancel_after(self._timeout_s):
-                await asyncio.wait({task})
-            await asyncio.wait({task}, timeout=_GRACE_S)
+            with self._clock.cancel_after(max(0.0, call.started_s + self._timeout_s - self._clock.monotonic())):
+                await asyncio.wait({call.task})
+            await asyncio.wait({call.task}, timeout=_GRACE_S)
         except asyncio.CancelledError:
-            task.cancel()
-            with anyio.CancelScope(shield=True):
-                await asyncio.wait({task}, timeout=_GRACE_S)
+            if call.waiting == 1:  # nobody else wants it
+                await self._give_up(call)
             raise
-        if not task.done():
-            return self._late()
-        return read_failure(asyncio.CancelledError()) if task.cancelled() else task.result()
+        finally:
+            call.waiting -= 1
+        return self._settled(call)
+
+    async def _give_up(self, call: _Call) -> None:
+        if self._shared is call:
+            self._shared = None
+        call.task.cancel()
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait({call.task}, timeout=_GRACE_S)
+
+    def _settled(self, call: _Call) -> HealthResult:
+        """Return the result of a call that was waited for; the first who asks keeps it."""
+        if self._shared is call:
+            self._shared = None
+        if call.result is None:
+            if not call.task.done():
+                result = self._late()
+            elif call.task.cancelled():
+                result = read_failure(asyncio.CancelledError())
+            else:
+                result = call.task.result()
+            call.result = self._keep(result, call.started_s)
+        return call.result
+
+    def _keep(self, result: HealthResult, started_s: float) -> HealthResult:
+        latency_ms = round((self._clock.monotonic() - started_s) * 1000, 3)
+        check = self.check
+        result = replace(result, latency_ms=latency_ms, critical=check.critical, component_type=check.component_type)
+        self.has_passed = self.has_passed or result.status is not HealthStatus.UNHEALTHY
+        return self.history.add(result)
 
     async def _run_in_time(self, limiter: anyio.CapacityLimiter) -> HealthResult:
         result = self._late()
@@ -102,6 +149,16 @@ class RegisteredCheck:
         since_s = [since for _, since in self._tasks] + [call.asked_s for call in self._thread_calls if call.is_started]
         longest = now - min(since_s, default=now)
         return longest if longest >= self._timeout_s else None
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    """One call of the checker, which several runs may wait for."""
+
+    task: asyncio.Task[HealthResult]
+    started_s: float
+    waiting: int = 0
+    result: HealthResult | None = None
 
 
 @dataclass(slots=True)
