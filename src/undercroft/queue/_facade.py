@@ -28,6 +28,7 @@ from undercroft.queue._operations import Operations
 from undercroft.queue._options import JobOptions, ResolvedOptions
 from undercroft.queue._protocol import Engine
 from undercroft.queue._steps import JobStep, new_job
+from undercroft.queue._tracing import enqueue_span
 from undercroft.queue._values import Added, NewJob
 from undercroft.queue._worker._worker import Worker
 
@@ -138,8 +139,9 @@ class Queue(Operations):
     async def add(self, job: Job[..., T], data: bytes, options: ResolvedOptions) -> JobHandle[T]:
         """Store one checked run. `enqueue` and `Job.enqueue` end here."""
         self._check(job, options)
-        new = new_job(job, data, options, job_id=self._ids(), now=self._engine.time())
-        (added,) = await self._engine.add((new,))
+        with enqueue_span(job.name, options.queue):
+            new = new_job(job, data, options, job_id=self._ids(), now=self._engine.time())
+            (added,) = await self._engine.add((new,))
         _log.info("job enqueued", job=new.name, job_id=added.id, queue=new.queue, is_new=added.is_new)
         return self._handle(new, added)
 
@@ -179,8 +181,10 @@ class Queue(Operations):
                     f"job {step.job.name!r} is part of a flow and has a deduplication key",
                     hint="a flow is stored whole: leave the key out, or enqueue the job by itself",
                 )
-        jobs, handle = plan_flow(flow, ids=self._ids, now=self._engine.time(), handle_of=self._handle)
-        await self._engine.add(jobs)
+        root = flow.parent
+        with enqueue_span(root.job.name, root.options.queue, count=sum(1 for _ in flow.steps())):
+            jobs, handle = plan_flow(flow, ids=self._ids, now=self._engine.time(), handle_of=self._handle)
+            await self._engine.add(jobs)
         _log.info("flow enqueued", job=jobs[0].name, job_id=jobs[0].id, queue=jobs[0].queue, jobs=len(jobs))
         return handle
 
@@ -195,13 +199,15 @@ class Queue(Operations):
         return GroupHandle(tuple(await self._add_all(group.members)), self._clock)
 
     async def _add_all(self, steps: Iterable[JobStep[T]]) -> list[JobHandle[T]]:
-        now, jobs = self._engine.time(), []
+        steps = list(steps)
         for step in steps:
             self._check(step.job, step.options)
-            jobs.append(new_job(step.job, step.data, step.options, job_id=self._ids(), now=now))
-        if not jobs:
+        if not steps:
             return []
-        added = await self._engine.add(jobs)
+        with enqueue_span(steps[0].job.name, steps[0].options.queue, count=len(steps)):
+            now = self._engine.time()
+            jobs = [new_job(step.job, step.data, step.options, job_id=self._ids(), now=now) for step in steps]
+            added = await self._engine.add(jobs)
         _log.info("jobs enqueued", job=jobs[0].name, queue=jobs[0].queue, jobs=len(jobs))
         return [self._handle(new, stored) for new, stored in zip(jobs, added, strict=True)]
 

@@ -9,12 +9,12 @@ from typing import Any, Protocol
 
 import msgspec
 
-from undercroft._core.carrier import unpack
 from undercroft._core.clock import utc
 from undercroft._core.codec import to_json
-from undercroft._core.context import Correlation, Trace
+from undercroft._core.context import Correlation
 from undercroft.queue._errors import JobLostError, NotInJobError
 from undercroft.queue._protocol import Engine
+from undercroft.queue._tracing import names_of
 from undercroft.queue._values import Beat, ClaimedJob, JobState, tenant_of
 
 LOG_LINES = 1000
@@ -173,14 +173,7 @@ class JobContext:
 
 def correlation_of(claimed: ClaimedJob) -> Correlation:
     """Return the names of a run: its own span of the trace that it was enqueued in, or of a new one."""
-    return names_of(claimed.id, claimed.request_id, claimed.carrier)
-
-
-def names_of(job_id: str, request_id: str | None, carrier: str | None) -> Correlation:
-    """Return the same, from what is stored of a job."""
-    carried = unpack(carrier)
-    trace = carried.trace.child() if carried.trace else Trace.new()
-    return Correlation(request_id=request_id, trace=trace, job_id=job_id, baggage=carried.baggage)
+    return names_of(claimed.id, claimed.request_id, claimed.carrier)[0]
 
 
 current: ContextVar[JobContext] = ContextVar("undercroft_job")

@@ -20,8 +20,8 @@ from undercroft._core.context import correlate
 from undercroft._core.errors import UndercroftError
 from undercroft.queue._errors import Discard, JobDefinitionError, RetryLater, Unrecoverable
 from undercroft.queue._job import Job
+from undercroft.queue._tracing import names_of
 from undercroft.queue._values import ClaimedJob
-from undercroft.queue._worker._context import names_of
 
 
 class ProcessDied(Exception):  # noqa: N818  # recorded as the error's type
@@ -94,7 +94,7 @@ async def run_in_process(job: Job[..., Any], claimed: ClaimedJob, *, limiter: an
 def run_here(module: str, name: str, data: bytes, names: tuple[str, str | None, str | None]) -> bytes:
     """Run a job in this process, which was made for that, and return how it ended. Never raises."""
     try:
-        with correlate(names_of(*names)):
+        with correlate(names_of(*names)[0]):
             result = _result_of(getattr(import_module(module), name), data)
         return msgspec.json.encode(_Ended(result=msgspec.Raw(to_json(result))))
     except RetryLater as exc:

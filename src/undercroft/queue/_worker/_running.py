@@ -22,12 +22,14 @@ import anyio
 import anyio.to_thread
 
 from undercroft._core.clock import Clock
-from undercroft._core.context import LateCorrelation, correlate
+from undercroft._core.context import NAMES_HERE, LateCorrelation
 from undercroft._core.durations import format_seconds
 from undercroft._core.errors import InvalidDataError
 from undercroft.logging import Logger
+from undercroft.monitoring import is_recording
 from undercroft.queue._errors import Discard, JobTimeoutError
 from undercroft.queue._job import Job
+from undercroft.queue._tracing import names_of, run_span, tell
 from undercroft.queue._values import ClaimedJob, Completed
 from undercroft.queue._worker._context import JobContext, Workplace, correlation_of, current
 from undercroft.queue._worker._in_process import path_of, run_in_process
@@ -190,23 +192,34 @@ class Performer:
     async def _perform(self, run: Run, runner: Runner) -> Outcome | None:
         claimed = run.claimed
         current.set(JobContext(claimed, self._place))
-        with correlate(LateCorrelation(partial(correlation_of, claimed))):
-            if self._logger.isEnabledFor(logging.INFO):
-                _log.info("job started", job=claimed.name, attempt=claimed.attempt)
-            try:
-                if self._bind is None:
+        if not is_recording():
+            NAMES_HERE.set(LateCorrelation(partial(correlation_of, claimed)))  # until the run's own context ends
+            return await self._handle(run, runner)
+        names, parent = names_of(claimed.id, claimed.request_id, claimed.carrier)
+        NAMES_HERE.set(names)
+        with run_span(claimed, names, parent) as span:
+            outcome = await self._handle(run, runner)
+            tell(span, outcome)
+            return outcome
+
+    async def _handle(self, run: Run, runner: Runner) -> Outcome | None:
+        claimed = run.claimed
+        if self._logger.isEnabledFor(logging.INFO):
+            _log.info("job started", job=claimed.name, attempt=claimed.attempt)
+        try:
+            if self._bind is None:
+                result = await runner.call(claimed)
+            else:
+                with self._bind():
                     result = await runner.call(claimed)
-                else:
-                    with self._bind():
-                        result = await runner.call(claimed)
-            except _SURVIVED as exc:
-                return self._ended(run, runner, exc)
-            finally:
-                run.scope = None
-            if self._logger.isEnabledFor(logging.INFO):
-                duration_ms = round((self._clock.monotonic() - run.started) * 1000, 1)
-                _log.info("job completed", job=claimed.name, duration_ms=duration_ms)
-            return Completed(result=encoded(claimed, result))
+        except _SURVIVED as exc:
+            return self._ended(run, runner, exc)
+        finally:
+            run.scope = None
+        if self._logger.isEnabledFor(logging.INFO):
+            duration_ms = round((self._clock.monotonic() - run.started) * 1000, 1)
+            _log.info("job completed", job=claimed.name, duration_ms=duration_ms)
+        return Completed(result=encoded(claimed, result))
 
     def _ended(self, run: Run, runner: Runner, exc: BaseException) -> Outcome | None:
         if isinstance(exc, asyncio.CancelledError) and run.ending is None and self._is_shutting_down():
