@@ -28,7 +28,11 @@ def fingerprint_of(exc: BaseException, *, in_app: Sequence[str] = ()) -> str:
         in_app: The names of the application's packages. Without any: whatever is not installed as a library. Name
             them if the application itself is installed as a wheel, or it is taken for a library.
     """
-    check = InApp(in_app)
+    return fingerprint_in(exc, InApp(in_app))
+
+
+def fingerprint_in(exc: BaseException, check: InApp) -> str:
+    """Return the fingerprint of an exception or a group of them; see `fingerprint_of`."""
     leaves = leaves_of(exc)
     if len(leaves) == 1:
         return fingerprint_from(leaves[0], frames_of(leaves[0], check))

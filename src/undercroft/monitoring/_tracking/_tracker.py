@@ -13,7 +13,7 @@ import msgspec
 from undercroft._core.clock import Clock, SystemClock, utc
 from undercroft.monitoring._tracking._categories import ErrorCategory, categorize_error
 from undercroft.monitoring._tracking._errors import TrackingError
-from undercroft.monitoring._tracking._fingerprint import fingerprint_of, share, traits_of
+from undercroft.monitoring._tracking._fingerprint import fingerprint_from, fingerprint_in, share, traits_of
 from undercroft.monitoring._tracking._frames import Frame, InApp, frames_of, leaves_of, type_name
 from undercroft.monitoring._tracking._ports import Redact
 from undercroft.monitoring._tracking._sample import ErrorSample, sample_of
@@ -99,8 +99,7 @@ class ErrorTracker:
         if max_groups < 1:
             raise TrackingError(f"max_groups {max_groups!r} leaves no room for any error", hint="give at least 1")
         self._redact = redact
-        self._packages = tuple([in_app] if isinstance(in_app, str) else in_app)
-        self._in_app = InApp(self._packages)
+        self._in_app = InApp(in_app)
         self._max_groups = max_groups
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()
@@ -118,13 +117,14 @@ class ErrorTracker:
             context: What was being done, for the sample: `{"order_id": 7}`. Plain data, at most 4 KiB of JSON.
             user: Whom it happened to; counted, not kept.
         """
-        fingerprint = fingerprint_of(exc, in_app=self._packages)
-        leaf = leaves_of(exc)[0]
+        leaf, *others = leaves_of(exc)
         frames = frames_of(leaf, self._in_app)
+        error = exc if others else leaf  # a group of one is that one
+        fingerprint = fingerprint_in(error, self._in_app) if others else fingerprint_from(error, frames)
         now = self._clock.time()
         sample = sample_of(leaf, frames, context=context, redact=self._redact, at=utc(now))
         with self._lock:
-            counts = self._groups.get(fingerprint) or self._new(fingerprint, exc, frames, now)
+            counts = self._groups.get(fingerprint) or self._new(fingerprint, error, frames, now)
             self._groups.move_to_end(fingerprint)
             self._captured_count += 1
             counts.count += 1
@@ -190,17 +190,18 @@ class ErrorTracker:
         return counts
 
 
-def similarity(a: BaseException | ErrorGroup, b: BaseException | ErrorGroup) -> float:
+def similarity(a: BaseException | ErrorGroup, b: BaseException | ErrorGroup, *, in_app: Sequence[str] = ()) -> float:
     """Return how alike two errors are, from 0 (nothing in common) to 1 (same types, same functions, in any order).
 
     Twice the number of types and functions that both have, of those that the two have together. From about 0.6 on, two
     groups are worth reading side by side: the same bug met on two ways.
+
+    Args:
+        in_app: For exceptions, the names of the application's packages; see `fingerprint_of`.
     """
-    return share(_traits(a), _traits(b))
-
-
-def _traits(error: BaseException | ErrorGroup) -> frozenset[str]:
-    return error.traits if isinstance(error, ErrorGroup) else traits_of(error, InApp())
+    check = InApp(in_app)
+    first, second = (error.traits if isinstance(error, ErrorGroup) else traits_of(error, check) for error in (a, b))
+    return share(first, second)
 
 
 def _place(frames: Sequence[Frame]) -> str:
