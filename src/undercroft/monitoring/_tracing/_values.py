@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from undercroft.monitoring._tracing._protocol import AttributeValue
 
@@ -23,8 +24,11 @@ def put_all(target: dict[str, AttributeValue], attributes: Mapping[str, object])
     """Set each of `attributes` in `target`; return how many had no room. `None` sets nothing, as in OpenTelemetry."""
     dropped = 0
     for key, value in attributes.items():
-        if type(value) is str and len(value) <= MAX_TEXT and value.isascii():
-            clean: AttributeValue = value
+        kind = type(value)
+        if kind is str and len(value) <= MAX_TEXT and value.isascii():  # type: ignore[arg-type,attr-defined]
+            clean: Any = value
+        elif kind is bool or (kind is int and -_INT64 <= value < _INT64):  # type: ignore[operator]
+            clean = value
         elif value is None:
             continue
         else:
