@@ -14,6 +14,7 @@ from undercroft.cli._demo import demo
 from undercroft.cli._dev import dev
 from undercroft.cli._exit_codes import EPILOG, ExitCode
 from undercroft.cli._explain import explain
+from undercroft.cli._health import health
 from undercroft.cli._logs import logs
 from undercroft.cli._migrate import migrate
 from undercroft.cli._options import debug_option
@@ -35,7 +36,23 @@ def commands() -> None:
     """
 
 
-for _command in (check, config, cron, db, demo, dev, explain, logs, migrate, queue, services, trace, version, worker):
+for _command in (
+    check,
+    config,
+    cron,
+    db,
+    demo,
+    dev,
+    explain,
+    health,
+    logs,
+    migrate,
+    queue,
+    services,
+    trace,
+    version,
+    worker,
+):
     commands.add_command(_command)
 
 
