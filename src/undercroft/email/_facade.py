@@ -20,6 +20,7 @@ from undercroft.email._protocol import Address, SendReceipt, Transport
 from undercroft.email._search import DEFAULT_TEMPLATES, check_locale, load
 from undercroft.email._template import Template
 from undercroft.logging import Logger
+from undercroft.monitoring import library_span
 
 _log = Logger(module="undercroft.email")
 
@@ -91,17 +92,14 @@ class Email:
         """
         self._require_open()
         name, given = read_call(args, fields)
-        content = await self._content(name, given)
-        message = compose(
-            given,
-            content,
-            id_=self._ids(),
-            created_at=utc(self._clock.time()),
-            default_from=self.from_ or self.transport.default_from,
-            correlation=correlation(),
-            template=name,
-        )
-        receipt = await self.transport.send(message)
+        with library_span("send email", kind="client") as span:
+            if span is not None:
+                span.set_attributes(
+                    {"undercroft.email.transport": self.transport_name, "undercroft.email.template": name}
+                )
+            receipt = await self._send(name, given)
+            if span is not None:
+                span.set_attribute("undercroft.email.id", receipt.id)
         _log.info("email sent", template=name, email_id=receipt.id, transport=receipt.transport)
         return receipt
 
@@ -143,6 +141,19 @@ class Email:
 
     def __repr__(self) -> str:
         return f"Email(transport={self.transport_name!r}, is_open={self._is_open})"
+
+    async def _send(self, name: str | None, given: Mapping[str, Any]) -> SendReceipt:
+        content = await self._content(name, given)
+        message = compose(
+            given,
+            content,
+            id_=self._ids(),
+            created_at=utc(self._clock.time()),
+            default_from=self.from_ or self.transport.default_from,
+            correlation=correlation(),
+            template=name,
+        )
+        return await self.transport.send(message)
 
     async def _content(self, name: str | None, given: Mapping[str, Any]) -> Content:
         lang = check_locale(given.get("locale")) or self.default_locale

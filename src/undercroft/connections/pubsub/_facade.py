@@ -26,7 +26,9 @@ from undercroft.connections.pubsub._running import Processor
 from undercroft.connections.pubsub._subscriber import Subscriber
 from undercroft.connections.pubsub._subscription import Subscription
 from undercroft.connections.pubsub._topic import Topic
+from undercroft.connections.pubsub._tracing import publish_span
 from undercroft.logging import Logger
+from undercroft.monitoring import semconv
 
 T = TypeVar("T")
 D = TypeVar("D", Topic[Any], Subscription[Any, Any])
@@ -177,9 +179,12 @@ class PubSub:
             PubSubUnavailableError: No answer in time; the message may be stored all the same.
             PubSubRefusedError: The server said no; nothing is stored.
         """
-        codec = self._codec(topic)
-        message = codec.encode(payload, own_id=next(self._own_ids), ordering_key=ordering_key, attributes=attributes)
-        message_id = await self._publisher.send(codec.topic.name, message)
+        codec, own_id = self._codec(topic), next(self._own_ids)
+        with publish_span(codec.topic.name) as span:
+            message = codec.encode(payload, own_id=own_id, ordering_key=ordering_key, attributes=attributes)
+            message_id = await self._publisher.send(codec.topic.name, message)
+            if span is not None:
+                span.set_attribute(semconv.MESSAGING_MESSAGE_ID, message_id)
         _log.info("message published", topic=codec.topic.name, message_id=message_id)
         return MessageHandle(id=message_id, topic=codec.topic.name)
 

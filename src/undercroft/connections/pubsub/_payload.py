@@ -21,6 +21,7 @@ from undercroft.connections.pubsub._errors import (
 )
 from undercroft.connections.pubsub._protocol import Delivery, NewMessage
 from undercroft.connections.pubsub._topic import Topic
+from undercroft.monitoring import continue_trace
 
 ID = "undercroft-id"
 """Attribute: our own id of a publish. A repeated send of one publish gets another message id, and keeps this one."""
@@ -128,15 +129,19 @@ class Codec:
         return ordering_key
 
 
-def correlation_of(attributes: Mapping[str, str]) -> Correlation:
-    """Return the names of the work that a message belongs to: those it carries, and a new trace if it carries none."""
+def names_of(attributes: Mapping[str, str]) -> tuple[Correlation, Trace | None]:
+    """Return what the handling of a message is called, and the position of whoever published it.
+
+    The request is the one it carries, and so is the trace; it is a new one if it carries none.
+    """
     request_id = attributes.get(REQUEST_ID)
     carried = extract(attributes)
-    return Correlation(
+    names = Correlation(
         request_id=request_id if request_id and is_request_id(request_id) else None,
-        trace=carried.trace.child() if carried.trace else Trace.new(),
+        trace=continue_trace(carried.trace),
         baggage=carried.baggage,
     )
+    return names, carried.trace
 
 
 def claim_key(subscription: str, delivery: Delivery) -> str:

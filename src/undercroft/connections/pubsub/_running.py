@@ -24,10 +24,11 @@ from undercroft.connections.pubsub._errors import (
     PubSubError,
     UndecodableMessageError,
 )
-from undercroft.connections.pubsub._payload import Codec, claim_key, correlation_of
+from undercroft.connections.pubsub._payload import Codec, claim_key, names_of
 from undercroft.connections.pubsub._ports import ClaimAnswer, ClaimStore
 from undercroft.connections.pubsub._protocol import Delivery, Engine, NewMessage
 from undercroft.connections.pubsub._subscription import Subscription
+from undercroft.connections.pubsub._tracing import process_span, tell
 from undercroft.logging import Logger
 
 DEAD_REASON = "undercroft-dead-reason"
@@ -60,6 +61,11 @@ class Outcome(StrEnum):
     def is_settled(self) -> bool:
         """Whether it may be acknowledged: it is safe somewhere."""
         return self in (Outcome.HANDLED, Outcome.DUPLICATE, Outcome.DEAD_LETTERED)
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether somebody should look: a message was not handled, and not because somebody else had it."""
+        return (not self.is_settled and self is not Outcome.BUSY) or self is Outcome.DEAD_LETTERED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,18 +131,25 @@ class Processor:
         Args:
             may_wait: Whether to wait for somebody else's claim to end, for one lease at most.
         """
-        with self._bind(), correlate(correlation_of(delivery.attributes)):
-            try:
-                payload = self._codec.decode(delivery)
-            except UndecodableMessageError as exc:
-                return await self._bury(delivery, exc)
-            if self._claims is None:
-                return await self._run(delivery, payload)
-            try:
-                return await self._run_claimed(self._claims, delivery, payload, may_wait=may_wait)
-            except Exception as exc:  # the store's, of whatever kind: without a claim nothing is run
-                _log.error("claim store does not answer, message given back", exc, **self._fields(delivery))
-                return Outcome.UNCLAIMED
+        names, parent = names_of(delivery.attributes)
+        span = process_span(self.subscription.name, self.subscription.topic.name, delivery, names, parent)
+        with self._bind(), correlate(names), span as recorded:
+            outcome = await self._process(delivery, may_wait=may_wait)
+            tell(recorded, outcome.value, is_error=outcome.is_failure)
+            return outcome
+
+    async def _process(self, delivery: Delivery, *, may_wait: bool) -> Outcome:
+        try:
+            payload = self._codec.decode(delivery)
+        except UndecodableMessageError as exc:
+            return await self._bury(delivery, exc)
+        if self._claims is None:
+            return await self._run(delivery, payload)
+        try:
+            return await self._run_claimed(self._claims, delivery, payload, may_wait=may_wait)
+        except Exception as exc:  # the store's, of whatever kind: without a claim nothing is run
+            _log.error("claim store does not answer, message given back", exc, **self._fields(delivery))
+            return Outcome.UNCLAIMED
 
     async def _run_claimed(self, claims: ClaimStore, delivery: Delivery, payload: Any, *, may_wait: bool) -> Outcome:
         key = claim_key(self.subscription.name, delivery)
