@@ -40,4 +40,5 @@ async def test_a_mail_that_is_not_sent_is_an_error() -> None:
     async with Email(Down()) as email:
         with taken_spans() as taken, pytest.raises(TransportUnavailableError):
             await email.send(to="a@b.c", subject="x", body="y")
-    assert (taken[0].status, taken[0].attributes["error.type"]) == ("error", "TransportUnavailableError")
+    assert taken[0].status == "error"
+    assert str(taken[0].attributes["error.type"]).endswith("TransportUnavailableError")
