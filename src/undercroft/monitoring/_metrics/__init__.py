@@ -1,0 +1,1 @@
+"""Metrics of this process, and of those that share a directory with it. The face is `undercroft.monitoring`."""
