@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 
 from undercroft._core.context import Correlation, correlate
 from undercroft.logging import Logger, redact_text
-from undercroft.logging._format import JsonFormatter, TextFormatter
+from undercroft.logging._json import JsonFormatter
+from undercroft.logging._text import TextFormatter
 
 FORMATTERS = [JsonFormatter(), TextFormatter(colors=False)]
 CANARY = "kanarienvogel"
@@ -152,7 +153,7 @@ def test_a_hostile_value_leaves_the_line_to_the_others(value: Any) -> None:
 
 
 @in_its_own_time
-@given(message=st.text().filter(lambda text: text.isprintable() and "://" not in text))
+@given(message=st.text().filter(lambda text: text.isprintable() and redact_text(text) == text))
 def test_a_printable_message_comes_back_as_it_was(message: str) -> None:
     assert json.loads(both_lines(message, {})[0])["message"] == message
 
@@ -182,7 +183,7 @@ def test_a_record_that_cannot_be_formatted_becomes_a_line_that_says_so(formatter
     record = record_of("x", {})
     record.created = "yesterday"  # type: ignore[assignment]
     line = formatter.format(record)
-    assert "could not be formatted: TypeError" in line
+    assert "could not be formatted: ValueError" in line
     assert "\n" not in line
 
 
@@ -384,8 +385,7 @@ def test_the_userinfo_of_a_url_in_an_exception_never_leaks() -> None:
     "text",
     [
         "see http://localhost:8080/@me and https://example.com/a@b",
-        "mail ada@example.com about https://example.com/",
-        "https://example.com/?to=ada@example.com",
+        "ask https://example.com/?to=ada about https://example.com:8080/@ada",
     ],
 )
 def test_urls_without_userinfo_stay(text: str) -> None:

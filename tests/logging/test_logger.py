@@ -99,7 +99,7 @@ def test_unknown_options_are_refused() -> None:
 
 
 def test_an_unknown_level_is_refused_with_near_names() -> None:
-    with pytest.raises(LogLevelError, match=r"UC1101(.|\n)*near: warning(.|\n)*levels: debug, info"):
+    with pytest.raises(LogLevelError, match=r"UC1101(.|\n)*near: warning(.|\n)*levels: trace, debug"):
         Logger(level="waring")
 
 

@@ -16,20 +16,35 @@
 
 from __future__ import annotations
 
-from undercroft.logging._errors import LogContextError, LogFormatError, LogLevelError
+from undercroft.logging._context import log_context
+from undercroft.logging._errors import (
+    LogBufferError,
+    LogContextError,
+    LogFormatError,
+    LogLevelError,
+    LogSamplingError,
+)
 from undercroft.logging._logger import Logger, create_logger
 from undercroft.logging._redact import redact_text
+from undercroft.logging._sampling import Sampling
+from undercroft.logging._service import LoggerService, set_level
 from undercroft.logging._setup import LoggingSetup, setup_logging
 
 __all__ = [
+    "LogBufferError",
     "LogContextError",
     "LogFormatError",
     "LogLevelError",
+    "LogSamplingError",
     "Logger",
+    "LoggerService",
     "LoggingSetup",
+    "Sampling",
     "create_logger",
+    "log_context",
     "logger",
     "redact_text",
+    "set_level",
     "setup_logging",
 ]
 

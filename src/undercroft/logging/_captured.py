@@ -1,24 +1,26 @@
-"""What a record carries beside the standard library's attributes, taken when and where the record was made.
+"""Make entries of what is logged: of our own loggers' calls, and of the standard library's records.
 
-Plain data already: a record may be formatted much later, in another thread, or be pickled by a queue on the way, and by
-then the context is another one and the caller's objects have changed.
+A record carries its entry from the moment it is made or first seen: a queue may hand it to another thread, pickled too.
 """
 
 from __future__ import annotations
 
 import logging as stdlib_logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from undercroft._core.context import correlation
-from undercroft.logging._plain import Conversion, Plain
+from undercroft.logging._context import with_context
+from undercroft.logging._entry import Entry, is_simple
+from undercroft.logging._levels import level_word
+from undercroft.logging._message import message_of
+from undercroft.logging._plain import STANDARD, Conversion, Plain, Redactor
 
 ATTRIBUTE = "undercroft"
-"""The record's attribute that holds a `Captured`."""
+"""The record's attribute that holds its `Entry`."""
 
 # Of a record's own attributes, and those that formatters add, none is a field. uvicorn's `color_message` is its message
 # again, with escape codes.
-STANDARD = frozenset(vars(stdlib_logging.makeLogRecord({}))) | {
+STANDARD_ATTRIBUTES = frozenset(vars(stdlib_logging.makeLogRecord({}))) | {
     "asctime",
     "color_message",
     "message",
@@ -27,37 +29,48 @@ STANDARD = frozenset(vars(stdlib_logging.makeLogRecord({}))) | {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Captured:
-    """Module, names of the work going on, fields and error of one record."""
-
-    module: str | None = None
-    names: Mapping[str, str] = field(default_factory=dict)
-    """Those that apply of `request_id`, `trace_id`, `span_id` and `job_id`, in this order."""
-    fields: Mapping[str, Plain] = field(default_factory=dict)
-    """Plain and redacted."""
-    error: Plain = None
-
-
-def capture(fields: Mapping[str, object], *, module: str | None = None, exc: BaseException | None = None) -> Captured:
-    """Take fields, exception and the names of the work going on here. Never raises."""
+def plain_parts(
+    fields: Mapping[str, object], exc: BaseException | None, redactor: Redactor
+) -> tuple[Mapping[str, Plain], Plain]:
+    """Return fields and exception as plain, redacted data. Never raises."""
     try:
-        conversion = Conversion()
+        conversion = Conversion(redactor=redactor)
         error = None if exc is None else conversion.value(exc)
-        names = {name: conversion.text(str(value)) for name, value in correlation().fields().items()}
-        return Captured(module=module, names=names, fields=conversion.fields(fields), error=error)
+        return conversion.fields(fields), error
     except Exception as failure:
-        return Captured(module=module, fields={"logging_failed": type(failure).__name__})
+        return {"logging_failed": type(failure).__name__}, None
 
 
-def captured(record: stdlib_logging.LogRecord) -> Captured:
+def entry_of(record: stdlib_logging.LogRecord, redactor: Redactor = STANDARD) -> Entry:
     """Return what `record` carries; a record of someone else's logger is captured now, and carries it from now on."""
     there = record.__dict__.get(ATTRIBUTE)
-    if isinstance(there, Captured):
+    if isinstance(there, Entry):
         return there
-    extra = {key: value for key, value in record.__dict__.items() if key not in STANDARD}
-    if record.stack_info:
-        extra.setdefault("stack_info", record.stack_info)
-    taken = capture(extra, exc=record.exc_info[1] if record.exc_info else None)
+    taken = _captured(record, redactor)
     record.__dict__[ATTRIBUTE] = taken
     return taken
+
+
+def _captured(record: stdlib_logging.LogRecord, redactor: Redactor) -> Entry:
+    fields: Mapping[str, object] = {
+        key: value for key, value in record.__dict__.items() if key not in STANDARD_ATTRIBUTES
+    }
+    if record.stack_info:
+        fields = {**fields, "stack_info": record.stack_info}
+    fields = with_context(fields)
+    exc = record.exc_info[1] if record.exc_info else None
+    is_raw = exc is None and not record.args and is_simple(record.msg, fields)
+    shown, error = (fields, None) if is_raw else plain_parts(fields, exc, redactor)
+    conversion = Conversion(redactor=redactor)
+    return Entry(
+        created=float(record.created),
+        level=int(record.levelno),
+        word=conversion.text(level_word(record)),
+        logger=conversion.text(str(record.name)),
+        module=None,
+        message=record.msg if is_raw else message_of(record, redactor),
+        names=correlation(),
+        fields=shown,  # type: ignore[arg-type] # simple values are plain
+        error=error,
+        is_plain=not is_raw,
+    )

@@ -3,7 +3,10 @@
 UndercroftError
 ├── ConfigError (ValueError)
 │   ├── LogLevelError     the level is not one of ours
-│   └── LogFormatError    the format is not one of ours
+│   ├── LogFormatError    the format is not one of ours
+│   ├── LogSamplingError  a sampling that is none
+│   ├── LogBufferError    a buffer's size is not a whole number from 0 up
+│   └── LogFileError      a log file's options are wrong
 └── LogContextError (TypeError)   a logger's context is not a mapping
 """
 
@@ -19,7 +22,7 @@ class LogLevelError(ConfigError):
 
 
 class LogFormatError(ConfigError):
-    """A format is not `auto`, `text` or `json`."""
+    """A format is not `auto`, `text`, `json`, `ecs` or `otel`."""
 
     code = "UC1102"
 
@@ -28,3 +31,21 @@ class LogContextError(UndercroftError, TypeError):
     """A logger was given a context that is not a mapping."""
 
     code = "UC1103"
+
+
+class LogSamplingError(ConfigError):
+    """A sampling's rate is not a share, or it is per something else than a trace or a request."""
+
+    code = "UC1104"
+
+
+class LogBufferError(ConfigError):
+    """A buffer's size is not a whole number of lines from 0 up."""
+
+    code = "UC1105"
+
+
+class LogFileError(ConfigError):
+    """A log file's options are wrong, or two places for the lines were given."""
+
+    code = "UC1106"

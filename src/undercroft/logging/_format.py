@@ -1,144 +1,115 @@
-"""One record, one line: as JSON for machines, as text for a terminal."""
+"""One entry, one line: what the formats share."""
 
 from __future__ import annotations
 
 import logging as stdlib_logging
-import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import msgspec
 
-from undercroft.logging._captured import captured
-from undercroft.logging._escape import escape_unsafe, without_surrogates
-from undercroft.logging._message import message_of
-from undercroft.logging._plain import Plain
+from undercroft._core.context import Correlation
+from undercroft.logging._captured import entry_of
+from undercroft.logging._entry import Entry
+from undercroft.logging._escape import escape_unsafe
+from undercroft.logging._hiding import Hiding
+from undercroft.logging._plain import STANDARD, Plain, Redactor, valid
 
-# Always nested, whether this line has them or not: a key must not change its meaning from line to line.
-_RESERVED = frozenset({"timestamp", "level", "logger", "module", "message", "fields"})
+OUR_NAME = "undercroft.logging"
+"""The logger of lines that logging itself writes."""
+NO_FIELDS: Mapping[str, Plain] = {}
 
 
 class LineFormatter(stdlib_logging.Formatter):
-    """What both formats share: a record that cannot be formatted becomes a line that says so."""
+    """A format. Usable as the standard library's formatter too, behind any handler.
+
+    Args:
+        static: Plain fields for every line, which give way to a line's own.
+    """
+
+    def __init__(self, *, redactor: Redactor = STANDARD, static: Mapping[str, Plain] = NO_FIELDS) -> None:
+        super().__init__()
+        self.redactor = redactor
+        self.static = static
+        self._hiding = Hiding(redactor)
 
     def format(self, record: stdlib_logging.LogRecord) -> str:
         """Return `record` as one line without its end. Never raises."""
         try:
-            return escape_unsafe(self._line(record))
+            entry = entry_of(record, self.redactor)
         except Exception as failure:
-            return escape_unsafe(self._line(_broken(record, failure)))
+            entry = broken(failure, f"a record of level {record.levelno!r}")
+        return self.line(entry)
 
-    def _line(self, record: stdlib_logging.LogRecord) -> str:
+    def line(self, entry: Entry) -> str:
+        """Return `entry` as one line without its end. Never raises."""
+        try:
+            return self._line(entry)
+        except Exception as failure:
+            return self._line(broken(failure, f"an entry of level {entry.level!r}"))
+
+    def _line(self, entry: Entry) -> str:
         raise NotImplementedError
 
 
-class JsonFormatter(LineFormatter):
-    """A JSON object, its keys in this order.
+class ObjectFormatter(LineFormatter):
+    """A format whose lines are JSON objects."""
 
-    `timestamp` (RFC 3339, UTC, milliseconds), `level`, `logger`, `module` (where the `Logger` was given one),
-    `message`; those that apply of `request_id`, `trace_id`, `span_id`, `job_id`; `error`; then the fields. A field
-    whose name is taken is nested: `fields: {"level": …}`. So no field can pass for what we say.
-    """
+    def mapping(self, entry: Entry) -> dict[str, Plain]:
+        """Return the line's object."""
+        raise NotImplementedError
 
-    def _line(self, record: stdlib_logging.LogRecord) -> str:
-        carried = captured(record)
-        line: dict[str, Plain] = {
-            "timestamp": _rfc3339(record.created),
-            "level": _level_word(record),
-            "logger": without_surrogates(record.name),
-        }
-        if carried.module is not None:
-            line["module"] = without_surrogates(carried.module)
-        line["message"] = message_of(record)
-        line.update(carried.names)
-        if carried.error is not None:
-            line["error"] = carried.error
-        nested: dict[str, Plain] = {}
-        for name, value in carried.fields.items():
-            (nested if name in _RESERVED or name in line else line)[name] = value
-        if nested:
-            line["fields"] = nested
-        return msgspec.json.encode(line).decode()
+    def _line(self, entry: Entry) -> str:
+        mapping = self.mapping(entry)
+        try:
+            line = msgspec.json.encode(mapping).decode()
+        except UnicodeEncodeError:
+            line = msgspec.json.encode(valid(mapping)).decode()
+        # JSON escapes every other control character itself.
+        return line if line.isascii() and "\x7f" not in line else escape_unsafe(line)
 
 
-_SHORT_LEVELS = {10: "DEBUG", 20: "INFO", 30: "WARN", 40: "ERROR", 50: "CRIT"}
-_COLORS = {10: "\x1b[2m", 20: "\x1b[32m", 30: "\x1b[33m", 40: "\x1b[31m", 50: "\x1b[1;31m"}
-_DIM, _RESET = "\x1b[2m", "\x1b[0m"
-_BARE = re.compile(r"""[^\s"'=\[\]{}\\]+""")
-_FRAME = re.compile(r'^  File "(.*)", line (\d+), in (.+)$', re.MULTILINE)
+class Moment:
+    """Writes instants. The lines of one millisecond share their text."""
+
+    def __init__(self, *, is_local: bool = False) -> None:
+        self._is_local = is_local
+        # One attribute, not two: another thread must not see the millisecond of one and the text of the other.
+        self._last = (-1, "")
+
+    def text(self, created: float) -> str:
+        """Return `2026-11-20T12:01:02.345Z` (RFC 3339, UTC), or the local time of day `12:01:02.345`."""
+        moment = int(created * 1000)
+        last, text = self._last
+        if last != moment:
+            text = self._written(moment)
+            self._last = (moment, text)
+        return text
+
+    def _written(self, moment: int) -> str:
+        second, milliseconds = divmod(moment, 1000)
+        if self._is_local:
+            return f"{time.strftime('%H:%M:%S', time.localtime(second))}.{milliseconds:03d}"
+        day = datetime.fromtimestamp(second, tz=UTC)
+        return f"{day:%Y-%m-%dT%H:%M:%S}.{milliseconds:03d}Z"
 
 
-class TextFormatter(LineFormatter):
-    """`12:01:02.345 INFO  shop.http order paid order_id=7 amount=9.5 [01J…]`, in local time.
-
-    An error is `error="KeyError: 'x'" at="pay.py:31 in pay < http.py:12 in handle"`, innermost frame first, and
-    `cause=…` for what caused it. The last word in brackets is the request id, or the job id.
-    """
-
-    def __init__(self, *, colors: bool) -> None:
-        super().__init__()
-        self._colors = colors
-
-    def format(self, record: stdlib_logging.LogRecord) -> str:
-        """Return `record` as one line without its end. Never raises."""
-        line = super().format(record)
-        if not self._colors:
-            return line
-        # After escaping, so that no escape code but ours can be in the line.
-        moment, level, rest = line.split(" ", 2)
-        return f"{_DIM}{moment}{_RESET} {_COLORS.get(record.levelno, '')}{level}{_RESET} {rest}"
-
-    def _line(self, record: stdlib_logging.LogRecord) -> str:
-        carried = captured(record)
-        moment = time.strftime("%H:%M:%S", time.localtime(record.created))
-        level = _SHORT_LEVELS.get(record.levelno) or _one_word(_level_word(record).upper())
-        words = [f"{moment}.{int(record.created * 1000) % 1000:03d} {level:<5}", _one_word(record.name)]
-        words.append(without_surrogates(message_of(record)))
-        words += [f"{_one_word(name)}={_value(value)}" for name, value in carried.fields.items()]
-        words += _error_words("error", carried.error)
-        tag = carried.names.get("request_id") or carried.names.get("job_id")
-        return " ".join([*words, f"[{tag}]"] if tag else words)
+def broken(failure: Exception, what: str) -> Entry:
+    """Return an entry that is surely fine and says what happened to another."""
+    return our_entry(stdlib_logging.ERROR, "error", f"{what} could not be formatted: {type(failure).__name__}")
 
 
-def _error_words(label: str, error: Plain) -> list[str]:
-    if not isinstance(error, Mapping):
-        return [] if error is None else [f"{label}={_value(error)}"]
-    words = [f"{label}={_value(': '.join(str(error.get(part)) for part in ('type', 'message')))}"]
-    frames = _FRAME.findall(str(error.get("stack", "")))
-    if frames:
-        at = " < ".join(f"{_file(path)}:{line} in {name}" for path, line, name in reversed(frames))
-        words.append(f"at={_value(at)}")
-    members = error.get("errors")
-    for member in members if isinstance(members, list) else []:
-        words += _error_words("member", member)
-    return words + _error_words("cause", error.get("cause"))
-
-
-def _file(path: str) -> str:
-    return "/".join(path.replace("\\", "/").split("/")[-2:])
-
-
-def _value(value: Plain) -> str:
-    if isinstance(value, str) and _BARE.fullmatch(value):
-        return value
-    return msgspec.json.encode(value).decode()
-
-
-def _one_word(text: str) -> str:
-    text = without_surrogates(text)
-    return text if _BARE.fullmatch(text) else msgspec.json.encode(text).decode()
-
-
-def _level_word(record: stdlib_logging.LogRecord) -> str:
-    return without_surrogates(str(record.levelname)).lower()
-
-
-def _rfc3339(created: float) -> str:
-    return datetime.fromtimestamp(created, tz=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _broken(record: stdlib_logging.LogRecord, failure: Exception) -> stdlib_logging.LogRecord:
-    """Return a record that is surely fine and says what happened to `record`."""
-    message = f"a record of level {record.levelno!r} could not be formatted: {type(failure).__name__}"
-    return stdlib_logging.LogRecord("undercroft.logging", stdlib_logging.ERROR, "", 0, message, None, None)
+def our_entry(level: int, word: str, message: str, fields: Mapping[str, Plain] = NO_FIELDS) -> Entry:
+    """Return an entry that logging itself writes."""
+    return Entry(
+        created=time.time(),
+        level=level,
+        word=word,
+        logger=OUR_NAME,
+        module=None,
+        message=message,
+        names=Correlation(),
+        fields=fields,
+        is_plain=True,
+    )

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import atexit
 import logging as stdlib_logging
 from dataclasses import dataclass
-from typing import TextIO
 
-from undercroft.logging._captured import captured
-from undercroft.logging._escape import escape_non_ascii
+from undercroft.logging._buffer import CLOSE_S, EntryBuffer
+from undercroft.logging._captured import entry_of
+from undercroft.logging._entry import Entry
 from undercroft.logging._format import LineFormatter
+from undercroft.logging._output import Output
+from undercroft.logging._plain import STANDARD, Redactor
+from undercroft.logging._sampling import Sampler
 from undercroft.logging._servers import RedirectedLogger, redirect_server_loggers
+from undercroft.logging._tally import Tally
+from undercroft.logging._writer import LineWriter
+
+_CRITICAL_S = 0.1
+_JOIN_S = 0.5
+
+# Whoever replaced one of these wants to see each record: then there must be one.
+_CALL_HANDLERS = stdlib_logging.Logger.callHandlers
+_PLAIN_LOGGERS = (stdlib_logging.Logger, stdlib_logging.RootLogger)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,32 +42,115 @@ class Before:
             redirected.restore()
 
 
-class LineHandler(stdlib_logging.StreamHandler[TextIO]):
-    """Writes each record as one line, in one write. Lives as long as its `LoggingSetup`; the stream is not its own.
+class LineHandler(stdlib_logging.Handler):
+    """Writes each record as one line. Lives as long as its `LoggingSetup`; its stream is not its own.
 
-    What a record carries is captured in the thread and context that logged, by a filter, which runs there.
+    What a record carries is captured in the thread and context that logged. A `Logger` hands its entries over
+    directly, without a record, where no other handler would see it.
     """
 
     before: Before | None = None
     is_released = False
 
-    def __init__(self, stream: TextIO, formatter: LineFormatter) -> None:
-        super().__init__(stream)
+    def __init__(
+        self,
+        output: Output,
+        formatter: LineFormatter,
+        writer: LineWriter,
+        tally: Tally,
+        *,
+        buffer_size: int,
+        sampler: Sampler | None = None,
+    ) -> None:
+        super().__init__()
         self.setFormatter(formatter)
-        self.addFilter(_capture)
-        self.dropped_count = 0
-        encoding = getattr(stream, "encoding", None) or "utf-8"
-        self._is_unicode = encoding.lower().startswith("utf")
+        self.redactor = formatter.redactor
+        self.tally = tally
+        self._output = output
+        self._writer = writer
+        self._sampler = sampler
+        self._buffer: EntryBuffer | None = None
+        if buffer_size:
+            self._buffer = EntryBuffer(writer.write, size=buffer_size, drop=tally.add_dropped, renew=self._renew)
 
-    def format(self, record: stdlib_logging.LogRecord) -> str:
-        """Return the line, in characters that the stream can write."""
-        line = super().format(record)
-        return line if self._is_unicode else escape_non_ascii(line)
+    def handle(self, record: stdlib_logging.LogRecord) -> bool:
+        """Take `record`, without the handler's lock: the writer has its own."""
+        if not self.filter(record):
+            return False
+        self.emit(record)
+        return True
 
-    def handleError(self, record: stdlib_logging.LogRecord) -> None:  # noqa: N802 - the standard library's name
-        """Count a line that could not be written; report it as the standard library does (`raiseExceptions`)."""
-        self.dropped_count += 1
-        super().handleError(record)
+    def emit(self, record: stdlib_logging.LogRecord) -> None:
+        """Take `record`. Never raises."""
+        try:
+            self.take(entry_of(record, self.redactor))
+        except Exception:
+            self.tally.add_dropped()
+            self.handleError(record)
+
+    def take(self, entry: Entry) -> None:
+        """Have `entry` written: at once, or soon by the writer's thread; critical ones within 100 ms if that can be."""
+        if self._sampler is not None and not self._sampler.keeps(entry.level, entry.names):
+            self.tally.add_sampled()
+        elif self._writer.is_calling_here:
+            self.tally.add_dropped()
+        elif self._buffer is None:
+            self._writer.write_one(entry)
+        else:
+            self._buffer.put(entry)
+            if entry.level >= stdlib_logging.CRITICAL:
+                self._buffer.flush(_CRITICAL_S)
+
+    def flush_within(self, timeout_s: float) -> bool:
+        """Wait until all lines so far are written; return whether they are."""
+        return self._buffer is None or self._buffer.flush(timeout_s)
+
+    def flush(self) -> None:
+        """Wait until all lines so far are written, for at most two seconds."""
+        self.flush_within(CLOSE_S)
+
+    def finish(self) -> None:
+        """Write what waits, for at most two seconds; drop and count the rest. Lines after that are written at once."""
+        if self._buffer is None:
+            return
+        if not self._buffer.close(CLOSE_S):
+            self._output.give_up()
+        self._buffer.join(_JOIN_S)
+        self._writer.tell_of_dropped()
+
+    def close(self) -> None:
+        """Finish, and be gone."""
+        atexit.unregister(self.finish)
+        self.finish()
+        super().close()
+
+    def _renew(self) -> None:
+        self.tally.renew()
+        self._writer.renew()
+
+
+def sole_handler(logger: stdlib_logging.Logger) -> LineHandler | None:
+    """Return the handler in force, where nothing else of the standard library's logging would see a record."""
+    if (
+        type(logger) not in _PLAIN_LOGGERS
+        or logger.filters
+        or stdlib_logging.getLogRecordFactory() is not stdlib_logging.LogRecord
+        or stdlib_logging.Logger.callHandlers is not _CALL_HANDLERS
+    ):
+        return None
+    while not logger.handlers:
+        if not logger.propagate or logger.parent is None:
+            return None
+        logger = logger.parent
+    handler = logger.handlers[0]
+    is_sole = logger.parent is None and len(logger.handlers) == 1 and type(handler) is LineHandler
+    return handler if is_sole and not handler.filters and not handler.level else None  # type: ignore[return-value]
+
+
+def redactor_in_force() -> Redactor:
+    """Return what the handler in force hides by, else the standard rules."""
+    handler = _in_force(stdlib_logging.getLogger())
+    return STANDARD if handler is None else handler.redactor
 
 
 def install(handler: LineHandler, level: int) -> None:
@@ -66,6 +162,8 @@ def install(handler: LineHandler, level: int) -> None:
         root.removeHandler(replaced)
     root.addHandler(handler)
     root.setLevel(level)
+    # Not at the standard library's own shutdown, which comes after other functions of `atexit` that may still log.
+    atexit.register(handler.finish)
 
 
 def release(handler: LineHandler) -> None:
@@ -78,6 +176,7 @@ def release(handler: LineHandler) -> None:
     handler.is_released = True
     root = stdlib_logging.getLogger()
     if _in_force(root) not in (handler, None):
+        handler.flush()
         return  # replaced by a newer one, which undoes this one too when its turn comes
     root.removeHandler(handler)
     undone: LineHandler | None = handler
@@ -93,8 +192,3 @@ def release(handler: LineHandler) -> None:
 
 def _in_force(root: stdlib_logging.Logger) -> LineHandler | None:
     return next((handler for handler in root.handlers if isinstance(handler, LineHandler)), None)
-
-
-def _capture(record: stdlib_logging.LogRecord) -> bool:
-    captured(record)
-    return True

@@ -8,18 +8,40 @@ from undercroft._core.errors import near_names
 from undercroft.logging._errors import LogLevelError
 
 Level = str | int
-"""`debug`, `info`, `warning` (`warn`), `error`, `critical` (`fatal`) as text, or the standard library's number."""
+"""`trace`, `debug`, `info`, `warning`, `error` or `critical` as text, another name of one, or a number from 1 to 50."""
+
+TRACE = 5
+"""Below the standard library's debug: what is only looked at when a single step is in question."""
 
 _NUMBERS = {
+    "trace": TRACE,
     "debug": stdlib_logging.DEBUG,
     "info": stdlib_logging.INFO,
     "warning": stdlib_logging.WARNING,
-    "warn": stdlib_logging.WARNING,
     "error": stdlib_logging.ERROR,
     "critical": stdlib_logging.CRITICAL,
+    # What other systems call them: npm, syslog, Python.
+    "silly": TRACE,
+    "verbose": stdlib_logging.DEBUG,
+    "http": stdlib_logging.INFO,
+    "notice": stdlib_logging.INFO,
+    "warn": stdlib_logging.WARNING,
+    "err": stdlib_logging.ERROR,
     "fatal": stdlib_logging.CRITICAL,
+    "alert": stdlib_logging.CRITICAL,
+    "emergency": stdlib_logging.CRITICAL,
 }
-_LIST = "debug, info, warning (warn), error, critical (fatal)"
+_LIST = "trace, debug, info, warning (warn), error, critical (fatal)"
+
+WORDS = {
+    TRACE: "trace",
+    stdlib_logging.DEBUG: "debug",
+    stdlib_logging.INFO: "info",
+    stdlib_logging.WARNING: "warning",
+    stdlib_logging.ERROR: "error",
+    stdlib_logging.CRITICAL: "critical",
+}
+"""What a line calls each of ours."""
 
 
 def level_number(level: Level, *, what: str = "level") -> int:
@@ -37,3 +59,9 @@ def level_number(level: Level, *, what: str = "level") -> int:
         return level
     near = near_names(level.strip(), _NUMBERS) if isinstance(level, str) else ()
     raise LogLevelError(f"{what} {level!r} is not a log level", near=near, hint=f"levels: {_LIST}")
+
+
+def level_word(record: stdlib_logging.LogRecord) -> str:
+    """Return what a line calls the record's level: our word, or the name it was given by `logging.addLevelName`."""
+    word = WORDS.get(record.levelno)
+    return word if word is not None else str(record.levelname).lower()

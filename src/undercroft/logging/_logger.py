@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import logging as stdlib_logging
 import sys
-import traceback
 from collections.abc import Callable, Mapping
+from time import time
+from typing import Any, Self
 
-from undercroft.logging._captured import ATTRIBUTE, capture
+from undercroft._core.context import correlation
+from undercroft._core.durations import Duration, to_seconds
+from undercroft.logging._captured import ATTRIBUTE, plain_parts
+from undercroft.logging._context import with_context
+from undercroft.logging._entry import Entry, is_simple
 from undercroft.logging._errors import LogContextError
-from undercroft.logging._format import JsonFormatter
-from undercroft.logging._levels import Level, level_number
+from undercroft.logging._handler import redactor_in_force, sole_handler
+from undercroft.logging._json import JsonFormatter
+from undercroft.logging._levels import TRACE, WORDS, Level, level_number
+from undercroft.logging._message import text_of
+from undercroft.logging._plain import STANDARD, Conversion, Redactor
+from undercroft.logging._report import report_failure
+from undercroft.logging._timed import Timed
 
 Details = Mapping[str, object] | BaseException | None
 """What may follow a message: fields, or the exception that the line is about."""
@@ -20,18 +30,19 @@ Sink = Callable[[str], object]
 DEFAULT_NAME = "undercroft.app"
 """The standard library's logger that a `Logger` without a module writes to."""
 
-# What `findCaller` skips to find who logged: `_record`, `_write` and the method of the level.
-_OUR_FRAMES = 3
+# What `findCaller` skips to find who logged: `_record`, `_pass_on`, `_log` and the method of the level.
+_OUR_FRAMES = 4
+_TEXT = frozenset({str})
 
 
 class Logger:
     """Writes messages with fields, through the standard library's logging. Immutable; safe from any thread and task.
 
     Each line carries the context given here, the fields of the call, and the request, trace and job going on. Writing
-    never raises. Values are converted and redacted when the line is written, and never changed.
+    never raises. Values are taken as they are at the call, redacted, and never changed.
     """
 
-    __slots__ = ("_context", "_level", "_module", "_sink")
+    __slots__ = ("_context", "_is_common", "_known", "_level", "_module", "_module_shown", "_name", "_sink")
 
     def __init__(
         self,
@@ -57,9 +68,13 @@ class Logger:
         fields = _checked(context)
         named = fields.pop("module", None)
         self._module = module or (None if named is None else str(named)) or None
+        self._module_shown = None if self._module is None else Conversion().text(self._module)
+        self._name = self._module_shown or DEFAULT_NAME
+        self._known: stdlib_logging.Logger | None = None
         self._context = fields
         self._level = None if level is None else level_number(level)
         self._sink = sink
+        self._is_common = level is None and sink is None
 
     @property
     def context(self) -> dict[str, object]:
@@ -71,11 +86,11 @@ class Logger:
         """The module, where one was given."""
         return self._module
 
-    def child(self, context: Mapping[str, object] | None = None, /, **fields: object) -> Logger:
+    def child(self, context: Mapping[str, object] | None = None, /, **fields: object) -> Self:
         """Return a logger with more context; what is given here wins. A `module` among it replaces the module."""
         added = {**_checked(context), **fields}
         module = added.pop("module", None) or self._module
-        return Logger(
+        return type(self)(
             {**self._context, **added}, module=str(module) if module else None, level=self._level, sink=self._sink
         )
 
@@ -87,38 +102,55 @@ class Logger:
         """
         return self._is_enabled(level_number(level))
 
+    def trace(self, message: str, details: Details = None, /, **fields: object) -> None:
+        """Write a single step, for whoever looks at that step alone."""
+        self._log(TRACE, message, details, fields)
+
     def debug(self, message: str, details: Details = None, /, **fields: object) -> None:
         """Write what helps to find a mistake."""
-        if self._is_enabled(stdlib_logging.DEBUG):
-            self._write(stdlib_logging.DEBUG, message, details, fields)
+        self._log(stdlib_logging.DEBUG, message, details, fields)
 
     def info(self, message: str, details: Details = None, /, **fields: object) -> None:
         """Write what happened as it should."""
-        if self._is_enabled(stdlib_logging.INFO):
-            self._write(stdlib_logging.INFO, message, details, fields)
+        self._log(stdlib_logging.INFO, message, details, fields)
 
     def warning(self, message: str, details: Details = None, /, **fields: object) -> None:
         """Write what went wrong and was coped with."""
-        if self._is_enabled(stdlib_logging.WARNING):
-            self._write(stdlib_logging.WARNING, message, details, fields)
+        self._log(stdlib_logging.WARNING, message, details, fields)
 
     warn = warning
 
     def error(self, message: str, details: Details = None, /, **fields: object) -> None:
         """Write what went wrong and needs someone. `details` may be the exception, and `fields` go beside it."""
-        if self._is_enabled(stdlib_logging.ERROR):
-            self._write(stdlib_logging.ERROR, message, details, fields)
+        self._log(stdlib_logging.ERROR, message, details, fields)
 
     def exception(self, message: str, details: Details = None, /, **fields: object) -> None:
         """Write an error with the exception that is being handled."""
-        if self._is_enabled(stdlib_logging.ERROR):
-            fields.setdefault("exc_info", True)
-            self._write(stdlib_logging.ERROR, message, details, fields)
+        fields.setdefault("exc_info", True)
+        self._log(stdlib_logging.ERROR, message, details, fields)
 
     def critical(self, message: str, details: Details = None, /, **fields: object) -> None:
-        """Write what the program cannot go on after."""
-        if self._is_enabled(stdlib_logging.CRITICAL):
-            self._write(stdlib_logging.CRITICAL, message, details, fields)
+        """Write what the program cannot go on after. Waits until it is written, for at most 100 ms."""
+        self._log(stdlib_logging.CRITICAL, message, details, fields)
+
+    fatal = critical
+
+    def timed(self, message: str, *, slow: Duration | None = None, **fields: object) -> Timed:
+        """Write how long the block took, when it is over: `with log.timed("import", slow="1s"): …`.
+
+        Info level with `duration_ms`; warning when it took as long as `slow` or longer; error with the exception when
+        one left the block, which it still does.
+
+        Raises:
+            DurationError: `slow` is no duration.
+        """
+        return Timed(self, message, fields, slow_s=None if slow is None else to_seconds(slow, name="slow"))
+
+    def _set_level(self, number: int) -> None:
+        if self._is_common:
+            self._target().setLevel(number)
+        else:
+            self._level = number
 
     def _is_enabled(self, number: int) -> bool:
         if self._level is None and self._sink is None:
@@ -126,36 +158,77 @@ class Logger:
         least = stdlib_logging.INFO if self._level is None else self._level
         return number >= least and number > self._target().manager.disable
 
-    def _write(self, number: int, message: str, details: Details, fields: dict[str, object]) -> None:
+    def _log(self, number: int, message: str, details: Details, fields: dict[str, object]) -> None:
+        target = self._known or self._target()
+        if not (target.isEnabledFor(number) if self._is_common else self._is_enabled(number)):
+            return
         try:
-            record = self._record(number, message, details, fields)
-            if self._sink is None:
-                self._target().handle(record)
+            exc: BaseException | None = None
+            if details is not None or "exc_info" in fields:
+                exc, fields = _sorted_out(details, fields)
+            if self._context:
+                fields = {**self._context, **fields}
+            shown = with_context(fields)
+            handler = None if self._sink is not None else sole_handler(target)
+            if handler is None:
+                self._pass_on(target, number, message, shown, exc)
+            elif exc is None and is_simple(message, shown):
+                # In the order in which they are declared: by name takes twice as long.
+                module, names = self._module_shown, correlation()
+                handler.take(Entry(time(), number, WORDS[number], self._name, module, message, names, shown))  # type: ignore[arg-type] # simple values are plain
             else:
-                self._sink(JsonFormatter().format(record))
-        except Exception:
-            _report_failure()
+                handler.take(self._plain_entry(number, message, shown, exc, handler.redactor))
+        except Exception as failure:
+            report_failure(failure)
+
+    def _pass_on(
+        self,
+        target: stdlib_logging.Logger,
+        number: int,
+        message: str,
+        fields: Mapping[str, object],
+        exc: BaseException | None,
+    ) -> None:
+        if self._sink is None:
+            target.handle(self._record(target, number, message, fields, exc))
+        else:
+            self._sink(JsonFormatter().line(self._plain_entry(number, message, fields, exc, STANDARD)))
+
+    def _plain_entry(
+        self, number: int, message: str, fields: Mapping[str, object], exc: BaseException | None, redactor: Redactor
+    ) -> Entry:
+        text = text_of(message, Conversion(redactor=redactor))
+        shown, error = plain_parts(fields, exc, redactor)
+        names = correlation()
+        module = self._module_shown
+        return Entry(time(), number, WORDS[number], self._name, module, text, names, shown, error, is_plain=True)
 
     def _record(
-        self, number: int, message: str, details: Details, fields: dict[str, object]
+        self,
+        target: stdlib_logging.Logger,
+        number: int,
+        message: str,
+        fields: Mapping[str, object],
+        exc: BaseException | None,
     ) -> stdlib_logging.LogRecord:
-        handled = fields.pop("exc_info", None)
-        exc = details if isinstance(details, BaseException) else _exception_of(handled)
-        fields = {**self._context, **_fields_of(details), **fields}
-        carried = capture(fields, module=self._module, exc=exc)
-        target = self._target()
+        """Return a record of the standard library that carries its entry, and its fields as attributes."""
+        entry = self._plain_entry(number, message, fields, exc, redactor_in_force())
         path, line, function, _ = target.findCaller(stacklevel=_OUR_FRAMES + 1)
         exc_info = None if exc is None else (type(exc), exc, exc.__traceback__)
         record = target.makeRecord(target.name, number, path, line, message, (), exc_info, function)
-        for name, value in carried.fields.items():
+        if number == TRACE:
+            record.levelname = "TRACE"
+        for name, value in entry.fields.items():
             if name not in ("message", "asctime"):  # which formatters of the standard library fill in
                 record.__dict__.setdefault(name, value)
-        record.__dict__[ATTRIBUTE] = carried
+        record.__dict__[ATTRIBUTE] = entry
         return record
 
     def _target(self) -> stdlib_logging.Logger:
-        # Looked up each time: importing this module, or making a logger, registers nothing.
-        return stdlib_logging.getLogger(self._module or DEFAULT_NAME)
+        # At the first line: importing this module, or making a logger, registers nothing.
+        if self._known is None:
+            self._known = stdlib_logging.getLogger(self._module or DEFAULT_NAME)
+        return self._known
 
     def __repr__(self) -> str:
         return f"Logger(module={self._module!r}, context={sorted(self._context)})"
@@ -180,14 +253,27 @@ def _checked(context: Mapping[str, object] | None) -> dict[str, object]:
             f"a logger's context is a mapping of field names to values, not {type(context).__name__}",
             hint='Logger({"service": "shop"}) for fields on every line, Logger(module="shop.http") for a name',
         )
-    return dict(context)
+    return _named(context)
 
 
-def _fields_of(details: object) -> dict[str, object]:
-    if details is None or isinstance(details, BaseException):
-        return {}
+def _sorted_out(details: object, fields: dict[str, object]) -> tuple[BaseException | None, dict[str, object]]:
+    """Return the exception that the line is about, and all fields of the call."""
+    handled = fields.pop("exc_info", None)
+    if details is None:
+        return _exception_of(handled), fields
+    if isinstance(details, BaseException):
+        return details, fields
     # Not declared, so a mistake; but a line that is written beats an error in the middle of someone's request.
-    return dict(details) if isinstance(details, Mapping) else {"details": details}
+    given = _named(details) if isinstance(details, Mapping) else {"details": details}
+    return _exception_of(handled), {**given, **fields}
+
+
+def _named(fields: Mapping[Any, object]) -> dict[str, object]:
+    """Return `fields` as a dictionary of text to values."""
+    if _TEXT.issuperset(map(type, fields)):
+        return dict(fields)
+    conversion = Conversion()
+    return {conversion.name(key): value for key, value in fields.items()}
 
 
 def _exception_of(exc_info: object) -> BaseException | None:
@@ -197,13 +283,3 @@ def _exception_of(exc_info: object) -> BaseException | None:
     if isinstance(exc_info, BaseException):
         return exc_info
     return sys.exc_info()[1] if exc_info else None
-
-
-def _report_failure() -> None:
-    """Do what the standard library's handlers do with their own failures: standard error, if `raiseExceptions`."""
-    if not stdlib_logging.raiseExceptions or sys.stderr is None:
-        return
-    try:
-        traceback.print_exc(file=sys.stderr)
-    except (OSError, ValueError):
-        return  # standard error is gone or closed: nobody is left to tell

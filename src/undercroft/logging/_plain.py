@@ -17,7 +17,7 @@ from decimal import Decimal
 from enum import Enum
 from itertools import islice
 from pathlib import PurePath
-from typing import Any, TypeAlias, Union
+from typing import Any, Protocol, TypeAlias, Union
 from uuid import UUID
 
 import msgspec
@@ -25,7 +25,8 @@ import msgspec
 from undercroft._core.url import HIDDEN
 from undercroft.logging._escape import without_surrogates
 from undercroft.logging._exceptions import describe
-from undercroft.logging._redact import is_secret, redact_text
+from undercroft.logging._redact import Redaction, is_secret, redact_text
+from undercroft.logging._redact import Redactor as Rules
 
 Plain: TypeAlias = Union[bool, int, float, str, list["Plain"], dict[str, "Plain"], None]  # noqa: UP007 - recursive
 
@@ -34,6 +35,8 @@ _MAX_TEXT = 8_192
 _MAX_CHARACTERS = 65_536
 """Characters shown of all texts of one record together, about: each field may have its least share."""
 _LEAST_CHARACTERS = 256
+LEAST_CARD = 10**12
+"""Below the least payment card number, written as an integer."""
 _MAX_VALUES = 2_000
 _LEAST_VALUES = 16
 _MAX_ITEMS = 200
@@ -43,10 +46,56 @@ _MORE = "…"
 _URL_ROOM = 4_096
 
 
+class Redactor(Protocol):
+    """What hides secrets."""
+
+    def is_secret(self, key: str, value: object) -> bool:
+        """Tell whether `value` must be hidden because of its `key`."""
+
+    def redact_text(self, text: str) -> str:
+        """Return `text` without the secrets in it."""
+
+
+class _Standard:
+    is_secret = staticmethod(is_secret)
+    redact_text = staticmethod(redact_text)
+
+
+class _Chosen:
+    def __init__(self, redaction: Redaction) -> None:
+        rules = Rules(redaction)
+        self.is_secret = rules.is_secret
+        self.redact_text = rules.text
+
+
+class _Nothing:
+    def is_secret(self, key: str, value: object) -> bool:  # noqa: ARG002 - whatever they are
+        return False
+
+    def redact_text(self, text: str) -> str:
+        return text
+
+
+STANDARD: Redactor = _Standard()
+"""What hides when nothing else was chosen."""
+NO_REDACTION: Redactor = _Nothing()
+"""Hides nothing: passwords, card numbers and tokens are written as they are. For comparing, and for nobody's data."""
+
+
+def redactor_of(redaction: Redaction | Redactor | None) -> Redactor:
+    """Return what hides by an application's settings; the standard rules when `None`."""
+    if redaction is None:
+        return STANDARD
+    return _Chosen(redaction) if isinstance(redaction, Redaction) else redaction
+
+
 class Conversion:
     """The conversion of one record's values, which share its caps. One for each record, used by one thread."""
 
-    def __init__(self, *, characters: int = _MAX_CHARACTERS, values: int = _MAX_VALUES) -> None:
+    def __init__(
+        self, *, redactor: Redactor = STANDARD, characters: int = _MAX_CHARACTERS, values: int = _MAX_VALUES
+    ) -> None:
+        self.redactor = redactor
         self._characters = self._all_characters = characters
         self._values = self._all_values = values
         self._path: set[int] = set()
@@ -74,9 +123,9 @@ class Conversion:
         limit = min(_MAX_TEXT, self._characters)
         raw = str.__str__(text)
         if keep_end:
-            shown = redact_text(raw[-limit - _URL_ROOM :])[-limit:] if limit else ""
+            shown = self.redactor.redact_text(raw[-limit - _URL_ROOM :])[-limit:] if limit else ""
         else:
-            shown = redact_text(raw[: limit + _URL_ROOM])[:limit]
+            shown = self.redactor.redact_text(raw[: limit + _URL_ROOM])[:limit]
         self._characters -= len(shown)
         shown = without_surrogates(shown)
         left = len(raw) - limit
@@ -92,8 +141,8 @@ class Conversion:
             if len(plain) == _MAX_ITEMS or self._values <= 0:
                 plain[_MORE] = "more"
                 break
-            name = self._key(key)
-            plain[self.text(name)] = HIDDEN if is_secret(name, item) else self.value(item, depth + 1)
+            name = self.name(key)
+            plain[self.text(name)] = HIDDEN if self.redactor.is_secret(name, item) else self.value(item, depth + 1)
         return plain
 
     def fields(self, fields: Mapping[str, object]) -> dict[str, Plain]:
@@ -103,7 +152,7 @@ class Conversion:
         for name, value in islice(fields.items(), left):
             characters = max(_LEAST_CHARACTERS, self._characters // left)
             values = max(_LEAST_VALUES, self._values // left)
-            share = Conversion(characters=characters, values=values)
+            share = Conversion(redactor=self.redactor, characters=characters, values=values)
             plain.update(share.mapping([(name, value)]))
             self._characters = max(0, self._characters - share.used_characters)
             self._values = max(0, self._values - share.used_values)
@@ -134,6 +183,8 @@ class Conversion:
     def _nested(self, value: Any, depth: int) -> Plain:
         if depth >= _MAX_DEPTH or self._values <= 0:
             return f"<{type(value).__name__}, not shown: the record is too {'deep' if self._values > 0 else 'large'}>"
+        if hasattr(type(value), "__undercroft_secret__"):
+            return HIDDEN
         if id(value) in self._path:
             return "<cycle>"
         self._path.add(id(value))
@@ -167,16 +218,21 @@ class Conversion:
         # Pairs in a sequence are how headers, cookies and form fields are kept: [(b"authorization", b"Bearer …")].
         if type(item) is not tuple or len(item) != 2 or not isinstance(item[0], str | bytes):
             return None
-        name = self._key(item[0])
-        return [self.text(name), HIDDEN] if is_secret(name, item[1]) else None
+        name = self.name(item[0])
+        return [self.text(name), HIDDEN] if self.redactor.is_secret(name, item[1]) else None
 
-    def _key(self, key: object) -> str:
+    def name(self, key: object) -> str:
+        """Return a mapping's key as the text that names its value. As it is: neither redacted nor cut."""
         if type(key) is str:
             return key
         plain = self.value(key, _MAX_DEPTH - 2)
         return plain if isinstance(plain, str) else str(plain)
 
     def _integer(self, value: int) -> Plain:
+        if LEAST_CARD < value < 2**64:  # card numbers are integers to many
+            text = str(value)
+            redacted = self.redactor.redact_text(text)
+            return value if redacted == text else redacted
         if -(2**63) <= value < 2**64:
             return value
         try:
@@ -215,3 +271,14 @@ def _named_parts(value: Any) -> list[tuple[object, object]] | None:
 
 def _parts(value: object, names: Iterable[str]) -> list[tuple[object, object]]:
     return [(name, getattr(value, name)) for name in names]
+
+
+def valid(plain: Plain) -> Plain:
+    """Return plain data with lone surrogates spelled out, in a copy where there are any containers."""
+    if isinstance(plain, str):
+        return without_surrogates(plain)
+    if isinstance(plain, list):
+        return [valid(item) for item in plain]
+    if isinstance(plain, dict):
+        return {without_surrogates(name): valid(value) for name, value in plain.items()}
+    return plain
