@@ -179,3 +179,14 @@ async def test_cancelling_the_loop_ends_it_while_a_receiver_hangs(clock: Virtual
         async with running(new_alerts(clock, board, receiver)):
             await clock.advance("1s")
     assert len(receiver.attempts) == 1
+
+
+async def test_slow_receiver_does_not_keep_the_rules_from_being_evaluated(clock: VirtualClock, board: Board) -> None:
+    async def slow(event: AlertEvent) -> None:
+        await clock.sleep(9)
+
+    alerts = new_alerts(clock, board, slow, interval="10s")
+    flap(alerts, board, 20)
+    async with running(alerts):
+        await clock.advance("60s")
+    assert board.reads >= 20 + 4

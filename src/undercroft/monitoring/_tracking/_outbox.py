@@ -48,8 +48,12 @@ class Outbox:
         return max(0.0, self._due_at - self._clock.monotonic()) if self._waiting else None
 
     async def deliver(self) -> None:
-        """Give the receiver what waits, if an attempt is due, up to the first failure. Each has the timeout."""
-        while self._waiting and self._clock.monotonic() >= self._due_at:
+        """Give the receiver what waits, if an attempt is due, up to the first failure.
+
+        Each attempt has the timeout, and none is begun after it: a slow receiver keeps nobody longer than twice that.
+        """
+        end = self._clock.monotonic() + self._timeout_s
+        while self._waiting and self._due_at <= self._clock.monotonic() < end:
             event = self._waiting[0]
             problem = await self._attempt(event)
             if problem is not None:
