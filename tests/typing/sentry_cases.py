@@ -9,18 +9,14 @@ def user() -> dict[str, object] | None:
     return {"id": "42"}
 
 
-def redact(key: str, value: object) -> object:
-    return value
-
-
 # making one
-bridge = SentryBridge("https://key@host/1", environment="production", release=None, redact=redact, user=user)
+bridge = SentryBridge("https://key@host/1", environment="production", release=None, user=user)
 assert_type(bridge, SentryBridge)
 assert_type(SentryBridge("https://key@host/1", traces=True, breadcrumbs=20, events="warning"), SentryBridge)
 assert_type(SentryBridge.from_environ({"SENTRY_DSN": "https://key@host/1"}), SentryBridge | None)
 SentryBridge()  # E: call-arg
 SentryBridge("https://key@host/1", "production")  # E: call-arg
-SentryBridge("https://key@host/1", redact=str)  # E: arg-type
+SentryBridge("https://key@host/1", redaction=str)  # E: arg-type
 SentryBridge("https://key@host/1", user=user())  # E: arg-type
 
 

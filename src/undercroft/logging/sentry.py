@@ -22,12 +22,13 @@ from undercroft._core.durations import Duration, to_seconds
 from undercroft._core.errors import ConfigError, NotOpenError
 from undercroft._core.extras import require_module
 from undercroft.logging._levels import Level, level_number
+from undercroft.logging._plain import STANDARD, Redactor
 from undercroft.logging._sentry._budget import Budget
 from undercroft.logging._sentry._dsn import Dsn, SentryDsnError
 from undercroft.logging._sentry._handler import SentryHandler
 from undercroft.logging._sentry._hooks import Hooks, User
 from undercroft.logging._sentry._outlet import Outlet, SentryCounts
-from undercroft.logging._sentry._scrub import Redact, Scrubber
+from undercroft.logging._sentry._scrub import Scrubber
 from undercroft.logging._sentry._trail import MAX_CRUMBS, Trail
 
 __all__ = ["SentryBridge", "SentryCounts", "SentryDsnError"]
@@ -46,7 +47,7 @@ class SentryBridge:
     `sys.argv`, no request bodies, no cookies.
 
     Logging a line never waits for Sentry and never fails because of it. Events leave from the SDK's own thread; its
-    buffer holds 100, and what does not fit is dropped. When errors come faster than 10 a second, after a burst of 100,
+    buffer holds 100, and what does not fit is dropped. When errors come faster than 5 a second, after a burst of 50,
     the rest stays lines.
 
     Args:
@@ -54,8 +55,7 @@ class SentryBridge:
         environment: Such as `production`.
         release: Such as `shop@1.4.2`.
         traces: The share of the SDK's own transactions that is sent, 0 to 1; `True` is all of them.
-        redact: Called with each key and each value that our rules left, in whichever thread captured the event;
-            returns what may be sent of it. When it raises, the event is not sent.
+        redaction: What is hidden; give what `setup_logging` was given. When it raises, the event is not sent.
         user: Called when an event is captured, in the context it was captured in; what it returns becomes the event's
             user. Redacted as the rest: give an id, since a mail address becomes a placeholder.
         breadcrumbs: The least level kept as breadcrumbs.
@@ -80,7 +80,7 @@ class SentryBridge:
         environment: str | None = None,
         release: str | None = None,
         traces: bool | float = False,
-        redact: Redact | None = None,
+        redaction: Redactor = STANDARD,
         user: User | None = None,
         breadcrumbs: Level = "info",
         events: Level = "error",
@@ -104,11 +104,12 @@ class SentryBridge:
         self._outlet = outlet = Outlet(sdk, Budget(clock or SystemClock()))
         trail = Trail()
         self._hooks = Hooks(
-            Scrubber(redact), trail, user=user, has_span=outlet.has_span, note_failure=outlet.note_failure
+            Scrubber(redaction), trail, user=user, has_span=outlet.has_span, note_failure=outlet.note_failure
         )
         self._handler = SentryHandler(
             outlet,
             trail,
+            redaction,
             breadcrumbs=level_number(breadcrumbs, what="breadcrumbs"),
             events=level_number(events, what="events"),
         )

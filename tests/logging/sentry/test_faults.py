@@ -3,6 +3,7 @@
 import logging
 import socket
 import time
+from collections.abc import Callable
 
 import anyio
 import pytest
@@ -11,6 +12,7 @@ import sentry_sdk
 from tests.email._http import CUT, STALL, answer
 from tests.logging.sentry._receiver import ACCEPTED, receiving
 from tests.logging.sentry.conftest import Reporting
+from undercroft._core.clock import SystemClock
 from undercroft.logging import Logger
 from undercroft.logging.sentry import SentryBridge
 
@@ -57,7 +59,7 @@ async def test_closing_waits_for_a_silent_sentry_no_longer_than_it_may(reporting
 
 
 async def test_silent_sentry_costs_a_bounded_number_of_events(reporting: Reporting) -> None:
-    async with reporting(lambda request: STALL, close_timeout="100ms") as (bridge, _):
+    async with reporting(lambda request: STALL, close_timeout="100ms", clock=Leaping()) as (bridge, _):
         for _ in range(5_000):
             shop.error("failed")
 
@@ -83,9 +85,16 @@ async def test_event_loop_goes_on_while_the_bridge_closes() -> None:
     assert ticks > 5
 
 
+class Leaping(SystemClock):
+    """A clock by which there is always room for one more event."""
+
+    def monotonic(self) -> float:
+        return super().monotonic() * 1e6
+
+
 async def test_pause_that_sentry_asks_for_is_kept(reporting: Reporting) -> None:
     replies = iter([answer(429, b"", "Retry-After: 60"), *[ACCEPTED] * 20])
-    async with reporting(lambda request: next(replies)) as (bridge, sentry):
+    async with reporting(lambda request: next(replies), clock=Leaping()) as (bridge, sentry):
         shop.error("first")
         with anyio.fail_after(5):
             while bridge.counts.skipped == 0:  # from when the answer was read
@@ -99,11 +108,26 @@ async def test_pause_that_sentry_asks_for_is_kept(reporting: Reporting) -> None:
     assert sentry.events[0]["logentry"]["formatted"] == "first"
 
 
-async def test_hook_that_raises_keeps_the_event_back(reporting: Reporting) -> None:
-    def broken(key: str, value: object) -> object:
-        raise RuntimeError("my rule does not work")
+class Rule:
+    """A redaction of one's own, which calls something for each text of an event."""
 
-    async with reporting(redact=broken) as (bridge, sentry):
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._act = act
+
+    def is_secret(self, key: str, value: object) -> bool:
+        return False
+
+    def redact_text(self, text: str) -> str:
+        self._act()
+        return text
+
+
+def broken() -> None:
+    raise RuntimeError("my rule does not work")
+
+
+async def test_redaction_that_raises_keeps_the_event_back(reporting: Reporting) -> None:
+    async with reporting(redaction=Rule(broken)) as (bridge, sentry):
         shop.error("failed", note="cannot be redacted")
         sentry_sdk.capture_message("cannot be redacted")
 
@@ -112,11 +136,7 @@ async def test_hook_that_raises_keeps_the_event_back(reporting: Reporting) -> No
 
 
 async def test_line_that_a_hook_writes_is_not_reported_in_turn(reporting: Reporting) -> None:
-    def chatty(key: str, value: object) -> object:
-        shop.error("a line about a line")
-        return value
-
-    async with reporting(redact=chatty) as (_, sentry):
+    async with reporting(redaction=Rule(lambda: shop.error("a line about a line"))) as (_, sentry):
         shop.error("failed")
 
     assert [event["logentry"]["formatted"] for event in sentry.events] == ["failed"]

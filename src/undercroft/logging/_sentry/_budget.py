@@ -6,10 +6,10 @@ import threading
 
 from undercroft._core.clock import Clock
 
-BURST = 100
+BURST = 50
 """Events that may be made at once."""
-PER_SECOND = 10.0
-"""Events that may be made from then on. Making one costs about a millisecond of the thread that logs."""
+PER_SECOND = 5.0
+"""Events that may be made from then on. Making one costs the thread that logs some milliseconds."""
 
 
 class Budget:

@@ -13,7 +13,7 @@ _FORM = "copy it from the project's settings at Sentry: https://<public key>@<ho
 class SentryDsnError(ConfigError):
     """A Sentry DSN could not be read; the message never quotes it."""
 
-    code = "UC1150"
+    code = "UC1170"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

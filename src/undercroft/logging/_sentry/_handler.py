@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from undercroft.logging._captured import captured
-from undercroft.logging._message import message_of
-from undercroft.logging._redact import redact_text
+from undercroft.logging._captured import entry_of
+from undercroft.logging._hiding import Hiding
+from undercroft.logging._plain import Redactor
 from undercroft.logging._sentry._outlet import Outlet
 from undercroft.logging._sentry._trail import Trail
 
@@ -21,8 +21,10 @@ _LEVELS = ((50, "fatal"), (40, "error"), (30, "warning"), (20, "info"), (0, "deb
 class SentryHandler(stdlib_logging.Handler):
     """Keeps each record as a breadcrumb, and reports those from `events` up. Lives as long as its bridge is open."""
 
-    def __init__(self, outlet: Outlet, trail: Trail, *, breadcrumbs: int, events: int) -> None:
+    def __init__(self, outlet: Outlet, trail: Trail, redactor: Redactor, *, breadcrumbs: int, events: int) -> None:
         super().__init__(min(breadcrumbs, events))
+        self._redactor = redactor
+        self._hiding = Hiding(redactor)
         self._outlet = outlet
         self._trail = trail
         self._breadcrumbs, self._events = breadcrumbs, events
@@ -49,13 +51,14 @@ class SentryHandler(stdlib_logging.Handler):
             self._inside.is_busy = False
 
     def _take(self, record: stdlib_logging.LogRecord) -> None:
-        carried = captured(record)
-        message = message_of(record)
+        entry = entry_of(record, self._redactor)
+        message, fields = self._hiding.of(entry)
+        names = entry.names.fields()
         if record.levelno >= self._events:
             exc = record.exc_info[1] if record.exc_info else None
-            self._outlet.send(_event(record, message, carried.names, carried.fields), exc)
+            self._outlet.send(_event(record, message, names, fields), exc)
         if record.levelno >= self._breadcrumbs:
-            self._trail.add(carried.names, _breadcrumb(record, message, carried.fields))
+            self._trail.add(names, _breadcrumb(record, message, fields))
 
 
 def tags_of(names: Mapping[str, str]) -> dict[str, str]:
@@ -66,7 +69,7 @@ def tags_of(names: Mapping[str, str]) -> dict[str, str]:
 def _event(
     record: stdlib_logging.LogRecord, message: str, names: Mapping[str, str], fields: Mapping[str, object]
 ) -> dict[str, Any]:
-    template = redact_text(record.msg) if isinstance(record.msg, str) else message
+    template = record.msg if isinstance(record.msg, str) else message  # redacted with the rest of the event
     return {
         "level": _level(record),
         "logger": record.name,
