@@ -29,8 +29,8 @@ from undercroft.monitoring._metrics._warn import warn
 
 _NOBODY = 0
 """Where in the totals the cells of gauges are added, and nothing is read."""
-_NO_SERIES = -1
-_UNKNOWN = -2
+_NO_SERIES = 0
+"""What lines mean that have no cells."""
 
 
 class _File:
@@ -65,8 +65,9 @@ class Merger:
         self._catalog = catalog
         self._files: dict[Path, _File] = {}
         self._known: dict[bytes, int] = {}  # lines, and which series each means
-        self._records: list[SeriesRecord] = []
-        self._starts: list[int] = []  # where in the totals each series begins
+        self._records: dict[int, SeriesRecord] = {}
+        self._targets: list[tuple[int, ...]] = [()]  # where in the totals each series' cells are added
+        self._gauges: set[int] = set()
         self._size = 1
         self._described: dict[str, FamilyRecord] = {}
         self._told: set[str] = set()
@@ -94,8 +95,8 @@ class Merger:
         )
 
     def _merged(self, which: int, sums: _Sums) -> Merged:
-        record, start = self._records[which], self._starts[which]
-        return Merged(record, sums.totals[start : start + record.width], sums.gauges.get(which, []))
+        targets = self._targets[which]
+        return Merged(self._records[which], sums.totals[targets[0] : targets[-1] + 1], sums.gauges.get(which, []))
 
     def _add_other(self, path: Path, sums: _Sums) -> None:
         try:
@@ -138,23 +139,21 @@ class Merger:
             known = self._files[path] = _File(identity)
         if used > known.read:
             keys = os.pread(descriptor, used - known.read, KEYS_AT + known.read)
-            for line in split(keys):
-                which = self._known.get(line, _UNKNOWN)
-                self._add_series(known, self._learn(line) if which == _UNKNOWN else which)
+            self._add_series(known, split(keys))
             known.read = used
         return known
 
-    def _add_series(self, known: _File, which: int) -> None:
-        if which == _NO_SERIES:
-            return
-        record, at = self._records[which], len(known.targets)
-        known.series[which] = None
-        if record.kind == "gauge":
-            known.gauges.append((at, which))
-            known.targets.extend([_NOBODY] * record.width)
-        else:
-            start = self._starts[which]
-            known.targets.extend(range(start, start + record.width))
+    def _add_series(self, known: _File, lines: list[bytes]) -> None:
+        which_of, targets = self._known.get, known.targets
+        for line in lines:
+            which = which_of(line)
+            if which is None:
+                which = self._learn(line)
+            if which in self._gauges:
+                known.gauges.append((len(targets), which))
+            targets.extend(self._targets[which])
+            known.series[which] = None
+        known.series.pop(_NO_SERIES, None)
 
     def _learn(self, line: bytes) -> int:
         record = read_line(line)
@@ -162,10 +161,14 @@ class Merger:
             self._described[record.family] = record
         if not isinstance(record, SeriesRecord):
             return self._known.setdefault(line, _NO_SERIES)
-        which = self._known[line] = len(self._records)
-        self._records.append(record)
-        self._starts.append(self._size)
-        self._size += record.width
+        which = self._known[line] = len(self._targets)
+        self._records[which] = record
+        if record.kind == "gauge":
+            self._gauges.add(which)
+            self._targets.append((_NOBODY,) * record.width)
+        else:
+            self._targets.append(tuple(range(self._size, self._size + record.width)))
+            self._size += record.width
         return which
 
     def _tell(self, what: str) -> None:

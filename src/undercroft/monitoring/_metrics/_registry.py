@@ -286,12 +286,12 @@ class Registry:
         return series
 
     def _series(self, kind: MetricType, name: str, labels: Labels, aliases: dict[object, S]) -> S:
-        metric = self._catalog.obtain(kind, name)
-        wanted = label_set(labels)
-        alias = name if labels is None else (name, *labels, *map(label_text, labels.values()))
+        alias = _alias(name, labels)
         known = aliases.get(alias)
         if known is not None:
             return known
+        metric = self._catalog.obtain(kind, name)
+        wanted = label_set(labels)
         series: S = self.series(metric, wanted)  # type: ignore[assignment] # of this kind, as the aliases are
         if series.labels == wanted:
             if len(aliases) > 4 * self._catalog.series_count + _SPARE_ALIASES:  # each label set in each order
@@ -327,6 +327,13 @@ class Registry:
         self._collectors.run()
         shared = self._shared
         return own_families(self._catalog) if shared is None or not shared.is_attached else shared.families()
+
+
+def _alias(name: object, labels: object) -> object:
+    """Return what a label set is remembered by; `None`, which nothing is, for what is none."""
+    if not isinstance(name, str) or labels is None:
+        return name if isinstance(name, str) else None
+    return (name, *labels, *map(label_text, labels.values())) if isinstance(labels, Mapping) else None
 
 
 def _swapped(value: object, labels: Labels) -> tuple[object, Labels]:
