@@ -27,6 +27,8 @@ from undercroft.logging import Logger
 
 _DISK_S = 5.0
 """What a disk may take for so little."""
+_HURRY_S = 1.0
+"""And what it may take at the start and the end, which others wait for."""
 _KIND = re.compile(r"[a-z0-9_]{1,32}")
 
 _log = Logger(module="undercroft.health")
@@ -101,10 +103,10 @@ class HealthBeacon:
         self._report = None
         self._limiter = anyio.CapacityLimiter(1)  # a disk that hangs holds one thread, and not one for each beat
         self._scope = anyio.CancelScope()
+        await self._on_disk(lambda: sweep(self._directory, self._kind), within_s=_HURRY_S)
+        await self._beat(within_s=_HURRY_S)
         if self._own_lag is not None:
             await self._own_lag.__aenter__()
-        await self._on_disk(lambda: sweep(self._directory, self._kind))
-        await self._beat()
         self._background = InBackground(self._run, self._stop, name="health beacon")
         await self._background.__aenter__()
         return self
@@ -120,7 +122,7 @@ class HealthBeacon:
                 await self._own_lag.__aexit__(None, None, None)
             path = self.path
             with anyio.CancelScope(shield=True):
-                await self._on_disk(lambda: remove_file(path))
+                await self._on_disk(lambda: remove_file(path), within_s=_HURRY_S)
 
     async def _run(self) -> None:
         assert self._scope is not None
@@ -143,9 +145,9 @@ class HealthBeacon:
                 await self._beat()
             await self._clock.sleep(self._checks_every_s)
 
-    async def _beat(self) -> None:
+    async def _beat(self, *, within_s: float = _DISK_S) -> None:
         document, path = to_json(self._document()), self.path
-        await self._on_disk(lambda: write_file(path, document))
+        await self._on_disk(lambda: write_file(path, document), within_s=within_s)
 
     def _document(self) -> dict[str, object]:
         now_s, report = self._clock.time(), self._report
@@ -183,10 +185,10 @@ class HealthBeacon:
             return {"error": type(exc).__name__}
         return work
 
-    async def _on_disk(self, action: Callable[[], None]) -> None:
+    async def _on_disk(self, action: Callable[[], None], *, within_s: float) -> None:
         """Run `action` in a thread, for a while; log the first failure after a success."""
         try:
-            with anyio.fail_after(_DISK_S):
+            with anyio.fail_after(within_s):
                 await anyio.to_thread.run_sync(action, abandon_on_cancel=True, limiter=self._limiter)
         except (OSError, TimeoutError) as exc:
             if not self._is_failing:
