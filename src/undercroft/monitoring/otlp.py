@@ -14,9 +14,9 @@ import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from importlib.metadata import version
 from typing import Any, Self
 
-from undercroft import __version__
 from undercroft._core.clock import Clock, SystemClock
 from undercroft._core.durations import Duration, to_seconds
 from undercroft._core.extras import require_module
@@ -166,7 +166,7 @@ class OtlpExporter:
     async def _open_sender(self, time_left: Callable[[], float]) -> AsyncIterator[Send]:
         # No timeout of the client's: an own one, for the whole, is around each request.
         # Answers are of a few bytes, and read as they come.
-        fixed = {"user-agent": f"undercroft/{__version__}", "accept-encoding": "identity"}
+        fixed = {"user-agent": f"undercroft/{version('undercroft')}", "accept-encoding": "identity"}
         async with self._http.AsyncClient(
             timeout=None, follow_redirects=False, transport=self._transport, headers=fixed
         ) as client:
@@ -191,7 +191,7 @@ def _resource(given: Mapping[str, object]) -> dict[str, AttributeValue]:
         names.SERVICE_NAME: "unknown_service:python",  # what the specification has for it
         names.TELEMETRY_SDK_NAME: "undercroft",
         names.TELEMETRY_SDK_LANGUAGE: "python",
-        names.TELEMETRY_SDK_VERSION: __version__,
+        names.TELEMETRY_SDK_VERSION: version("undercroft"),
     }
     put_all(resource, {**own, **given})
     return resource

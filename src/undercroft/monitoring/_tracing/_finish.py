@@ -52,8 +52,11 @@ def redacted_attributes(attributes: dict[str, AttributeValue]) -> dict[str, Attr
 def _attributes(attributes: dict[str, AttributeValue]) -> dict[str, AttributeValue]:
     kept: dict[str, AttributeValue] = {}
     for name, value in attributes.items():
-        left = TRACER.redacted(name, value)
-        kept[name] = value if left is value else clean_value(left)
+        if isinstance(value, list):
+            kept[name] = clean_value([TRACER.redacted(name, item) for item in value])
+        else:
+            left = TRACER.redacted(name, value)
+            kept[name] = value if left is value else clean_value(left)
     return kept
 
 

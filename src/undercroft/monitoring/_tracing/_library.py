@@ -38,7 +38,9 @@ def library_span(
     at: Trace | None = None,
     links: Sequence[Span | Trace | SpanLink] = (),
 ) -> Span | NoSpan:
-    """Start a span to enter at once, if it would be recorded; else return what does nothing, and enters as `None`.
+    """Start a span to enter at once, if somebody would take it; else return what does nothing, and enters as `None`.
+
+    The first span of a trace that is not sampled is made all the same: it holds that decision for what is below it.
 
         with library_span("SELECT orders", kind="client") as span:
             ...

@@ -12,7 +12,7 @@ SpanKind = Literal["internal", "server", "client", "producer", "consumer"]
 SpanStatus = Literal["unset", "ok", "error"]
 
 AttributeScalar = str | bool | int | float
-AttributeValue = str | bool | int | float | list[str] | list[bool] | list[int] | list[float]
+AttributeValue = str | bool | int | float | list[str | bool | int | float]
 """A list holds values of one type: https://opentelemetry.io/docs/specs/otel/common/#attribute."""
 
 

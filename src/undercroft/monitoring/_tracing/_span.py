@@ -203,11 +203,7 @@ class Span(LateNames):
 
     def __enter__(self) -> Self:
         """Raises SpanUsageError: It was entered or has ended before."""
-        if self.stage != _NEW or self.end_time_ns is not None:
-            raise SpanUsageError(
-                f"the span {self.name!r} was entered or ended before",
-                hint="a span is one piece of work: start another, or decorate a function with @start_span(...)",
-            )
+        self._require_unused()
         self.stage = _ENTERED
         previous = self.previous = NAMES_HERE.get()
         self.base = previous.base if isinstance(previous, Span) else previous
@@ -241,6 +237,7 @@ class Span(LateNames):
         from undercroft.monitoring._tracing._decorator import measured
         from undercroft.monitoring._tracing._start import again
 
+        self._require_unused()
         return measured(again(self), function)
 
     def forget(self) -> None:
@@ -251,6 +248,13 @@ class Span(LateNames):
     def __repr__(self) -> str:
         state = "ended" if self.end_time_ns is not None else "not ended"
         return f"<Span {self.name!r} {self.trace_id}-{self.span_id} {state}>"
+
+    def _require_unused(self) -> None:
+        if self.stage != _NEW or self.end_time_ns is not None:
+            raise SpanUsageError(
+                f"the span {self.name!r} was entered or ended before",
+                hint="a span is one piece of work: start another, or decorate a function with @start_span(...)",
+            )
 
     def _leave(self) -> None:
         # No token: one is refused in any other context than its own, and blocks may be left in another (an async

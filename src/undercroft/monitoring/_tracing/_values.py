@@ -46,7 +46,7 @@ def clean_value(value: object) -> AttributeValue:
     if isinstance(value, list | tuple):
         items = [_scalar(item) for item in value[:_MAX_ITEMS]]
         kinds = {type(item) for item in items}
-        return items if len(kinds) < 2 else [clean_text(item) for item in items]  # type: ignore[return-value]
+        return items if len(kinds) < 2 else [clean_text(item) for item in items]
     return _scalar(value)
 
 
