@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +9,7 @@ import click
 
 from undercroft.cli._options import debug_option, json_option, read_duration
 from undercroft.cli._output import print_json
-from undercroft.cli._recent import home_option, level_word, line_text, on_recent, painted, safe
+from undercroft.cli._recent import home_option, level_word, line_text, on_recent, painted, safe, while_read
 
 if TYPE_CHECKING:
     from undercroft.monitoring import RecentStore, StoryLine
@@ -41,7 +39,7 @@ def logs(*, follow: bool, limit: int, home: str | None, as_json: bool, **options
     prints a JSON object for each line.
     """
     wanted = {name: value for name, value in options.items() if value not in (None, "")}
-    try:
+    with while_read():
         if follow:
             with suppress(KeyboardInterrupt):
                 on_recent(home, lambda store: _follow(store, wanted, limit=limit, as_json=as_json))
@@ -49,12 +47,9 @@ def logs(*, follow: bool, limit: int, home: str | None, as_json: bool, **options
         lines = on_recent(home, lambda store: store.recent_lines(limit=limit, **wanted))
         if as_json:
             print_json(lines)
-        else:
-            for line in lines:
-                click.echo(_text(line))
-        sys.stdout.flush()
-    except BrokenPipeError:  # `undercroft logs | head`: whoever read has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return
+        for line in lines:
+            click.echo(_text(line))
 
 
 async def _follow(store: RecentStore, wanted: dict[str, Any], *, limit: int, as_json: bool) -> None:
@@ -67,5 +62,5 @@ async def _follow(store: RecentStore, wanted: dict[str, Any], *, limit: int, as_
 def _text(line: StoryLine) -> str:
     moment = f"{line.written_at:%H:%M:%S}.{line.written_at.microsecond // 1000:03d}Z"
     tag = line.request_id or line.job_id
-    words = [moment, level_word(line), safe(line.logger), line_text(line), *([f"[{safe(tag)}]"] if tag else [])]
-    return painted(" ".join(words), line.level)
+    words = [moment, level_word(line), safe(line.logger), line_text(line), f"[{safe(tag)}]" if tag else ""]
+    return painted(" ".join(filter(None, words)).rstrip(), line.level)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -51,7 +52,7 @@ def on_recent(home: str | None, action: Callable[[RecentStore], Awaitable[T]]) -
     return asyncio.run(run())
 
 
-def existing_file(home: str | None, variables: os._Environ[str] | dict[str, str]) -> Path:
+def existing_file(home: str | None, variables: Mapping[str, str]) -> Path:
     """Return the file that `--home`, `UNDERCROFT_RECENT` or `UNDERCROFT_HOME` names, in this order.
 
     Raises:
@@ -77,6 +78,17 @@ _KEEP = (
     "start the application here (they are kept in development), set UNDERCROFT_RECENT=sqlite:///var/recent.db for it "
     "and for this command, or say where it keeps its files: --home var"
 )
+
+
+@contextmanager
+def while_read() -> Iterator[None]:
+    """End the block quietly when nobody reads what it prints any more, as in `undercroft logs | head`."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The interpreter flushes once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def terminal_width() -> int:

@@ -10,7 +10,16 @@ import click
 
 from undercroft.cli._options import debug_option, json_option, read_duration
 from undercroft.cli._output import print_json, print_table
-from undercroft.cli._recent import home_option, level_word, line_text, on_recent, painted, safe, terminal_width
+from undercroft.cli._recent import (
+    home_option,
+    level_word,
+    line_text,
+    on_recent,
+    painted,
+    safe,
+    terminal_width,
+    while_read,
+)
 
 if TYPE_CHECKING:
     from undercroft.monitoring import Story, StoryEntry, TraceSummary
@@ -24,7 +33,7 @@ _SHOWN_ID = 12
 
 
 @click.command(short_help="Print one request's whole story.")
-@click.argument("id", metavar="[ID]", required=False)
+@click.argument("story_id", metavar="[ID]", required=False)
 @click.option("--attributes", is_flag=True, help="Print the attributes of every span.")
 @click.option("--errors", is_flag=True, help="Without ID: only traces with a span that failed.")
 @click.option(
@@ -36,30 +45,34 @@ _SHOWN_ID = 12
 @debug_option
 def trace(
     *,
-    id: str | None,
+    story_id: str | None,
     attributes: bool,
     errors: bool,
     slow: float,
     limit: int,
     home: str | None,
-    as_json: bool,  # noqa: A002 - the argument's name
+    as_json: bool,
 ) -> None:
     """Print what a request or job did, in order of time: its spans, log lines and jobs.
 
     ID is a trace, request, job or span id, or the first six characters or more of one. Without ID the last traces are
     printed. Reads what the application keeps under UNDERCROFT_HOME, and does not load the application.
     """
-    if id is None:
-        found = on_recent(home, lambda store: store.recent_traces(limit=limit, min_duration_ms=slow * 1000,
-                                                                  only_errors=errors))  # fmt: skip
-        print_json(found) if as_json else _print_list(found)
-        return
-    wanted = id
-    story = on_recent(home, lambda store: store.story(wanted))
-    if as_json:
-        print_json(story)
-    else:
-        click.echo("\n".join(story_lines(story, width=terminal_width(), attributes=attributes)))
+    with while_read():
+        if story_id is None:
+            least_ms = slow * 1000
+            found = on_recent(
+                home, lambda store: store.recent_traces(limit=limit, min_duration_ms=least_ms, only_errors=errors)
+            )
+            print_json(found) if as_json else _print_list(found)
+        else:
+            story = on_recent(home, lambda store: store.story(story_id))
+            print_json(story) if as_json else _print_story(story, attributes=attributes)
+
+
+def _print_story(story: Story, *, attributes: bool) -> None:
+    for row in story_lines(story, width=terminal_width(), attributes=attributes):
+        click.echo(row)
 
 
 def _print_list(traces: list[TraceSummary]) -> None:
@@ -84,8 +97,9 @@ def story_lines(story: Story, *, width: int, attributes: bool = False) -> Iterat
     start, length = story.start_time_ns, max(1, story.end_time_ns - story.start_time_ns)
     for depth, entry in story.walk():
         began, took, text, level = _parts(entry, attributes=attributes)
-        offset, bar = began - start, _bar((began - start) / length, None if took is None else took / length)
-        left = f"{shown_offset(offset / 1e6):>8} {'' if took is None else shown_ms(took / 1e6):>9} |{bar}| "
+        bar = _bar((began - start) / length, None if took is None else took / length)
+        duration = "" if took is None else shown_ms(took / 1e6)
+        left = f"{shown_offset((began - start) / 1e6):>8} {duration:>9} |{bar}| "
         indent = "  " * min(depth, _MAX_INDENT)
         room = max(_LEAST_TEXT, width - _LEFT - len(indent))
         first, *more = textwrap.wrap(text, room, subsequent_indent="  ", break_on_hyphens=False) or [""]
@@ -129,23 +143,24 @@ def _bar(begin: float, length: float | None) -> str:
     at = min(_BAR - 1, max(0, int(begin * _BAR)))
     if length is None:
         return f"{'':{at}}.".ljust(_BAR)
-    size = max(1, min(_BAR - at, round(length * _BAR)))
-    return f"{'':{at}}{'=' * size}".ljust(_BAR)
+    end = min(_BAR, max(at + 1, round((begin + length) * _BAR)))
+    return f"{'':{at}}{'=' * (end - at)}".ljust(_BAR)
 
 
 def shown_ms(milliseconds: float) -> str:
     """Write a duration in at most nine characters."""
-    from undercroft._core.durations import format_seconds
-
-    if milliseconds < 99_999.95:
+    if milliseconds < 9_999.95:
         return f"{milliseconds:.1f} ms"
     seconds = milliseconds / 1000
-    return f"{seconds:.1f} s" if seconds < 9_999 else format_seconds(round(seconds / 60) * 60)
+    return f"{seconds:.1f} s" if seconds < 99_999.95 else f"{seconds / 86_400:.1f} d"
 
 
 def shown_offset(milliseconds: float) -> str:
-    """Write when something began, in at most eight characters: milliseconds, or seconds for long stories."""
-    return f"+{max(0.0, milliseconds):.1f}" if milliseconds < 99_999.95 else f"+{milliseconds / 1000:.0f}s"
+    """Write how long after the beginning something began, in at most eight characters."""
+    if milliseconds < 99_999.95:
+        return f"+{max(0.0, milliseconds):.1f}"
+    seconds = milliseconds / 1000
+    return f"+{seconds:.0f}s" if seconds < 999_999.5 else f"+{seconds / 86_400:.0f}d"
 
 
 def _counted(count: int, what: str) -> str:

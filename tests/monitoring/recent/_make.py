@@ -36,13 +36,13 @@ def span(
     if parent is not None:
         more = {"request_id": parent.request_id, "job_id": parent.job_id, "parent_span_id": parent.span_id, **more}
         trace_id = trace_id or parent.trace_id
-    start = int(BEGAN_S * 1e9 + at_ms * 1e6)
+    start = int(BEGAN_S) * 10**9 + round(at_ms * 1e6)
     return FinishedSpan(
         name=name,
         trace_id=trace_id or new_trace_id(),
         span_id=span_id or new_span_id(),
         start_time_ns=start,
-        end_time_ns=start + int(ms * 1e6),
+        end_time_ns=start + round(ms * 1e6),
         **more,
     )
 
