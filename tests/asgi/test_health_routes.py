@@ -1,9 +1,10 @@
-"""/livez, /readyz and /health."""
+"""/livez, /readyz, /startupz and /health."""
 
 import json
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from tests.asgi._calls import Answer, LogLines, answering, call, http_scope
@@ -43,7 +44,7 @@ async def test_status_follows_the_checks(
 
 
 async def test_answers_are_json_that_nobody_keeps(infra: Infra) -> None:
-    for path in ("/livez", "/readyz", "/health"):
+    for path in ("/livez", "/readyz", "/startupz", "/health"):
         answer = await ask(infra, path)
         assert answer.header("content-type") == "application/json"
         assert answer.header("cache-control") == "no-store"
@@ -59,6 +60,7 @@ async def test_head_gets_the_same_without_a_body(infra: Infra) -> None:
 async def test_not_open_lives_and_is_not_ready(closed: Infra) -> None:
     assert (await ask(closed, "/livez")).status == 200
     assert (await ask(closed, "/readyz")).status == 503
+    assert (await ask(closed, "/startupz")).status == 503
     assert (await ask(closed, "/health")).json["status"] == "unhealthy"
 
 
@@ -88,6 +90,55 @@ async def test_messages_are_not_told_in_production(home: Path, env: str, is_told
     assert answer.status == 503
     assert ("db.internal.example" in json.dumps(answer.json)) is is_told
     assert answer.json["checks"]["database"]["status"] == "unhealthy"
+
+
+async def test_readiness_tells_its_checks_to_who_asks(infra: Infra) -> None:
+    infra.health.register("search", lambda: False, critical=False)
+    assert list((await ask(infra, "/readyz")).json) == ["status"]
+    answer = await ask(infra, "/readyz", query_string=b"verbose")
+    assert answer.json["checks"]["search"]["status"] == "unhealthy"
+
+
+async def test_startup_is_503_until_every_check_for_it_has_passed_once(infra: Infra) -> None:
+    is_warm = False
+
+    def warm() -> bool:
+        return is_warm
+
+    infra.health.register("warm", warm, groups="startup")
+    assert (await ask(infra, "/startupz")).status == 503
+    assert (await ask(infra, "/readyz")).status == 503
+    is_warm = True
+    await infra.health.run("startup")
+    is_warm = False
+    assert (await ask(infra, "/startupz")).status == 200
+    assert (await ask(infra, "/readyz")).status == 200
+
+
+async def test_the_whole_is_given_in_the_drafts_format_to_who_accepts_it(infra: Infra) -> None:
+    infra.health.register("search", lambda: False, critical=False)
+    accept = [("accept", "text/html;q=0.1"), ("accept", "application/health+json")]
+    answer = await ask(infra, "/health", headers=accept)
+    assert (answer.status, answer.json["status"]) == (200, "warn")
+    assert answer.header("content-type") == "application/health+json"
+    assert answer.json["checks"]["search:responseTime"][0]["status"] == "fail"
+    plain = await ask(infra, "/health")
+    assert plain.header("content-type") == "application/json"
+    assert plain.header("vary") == answer.header("vary") == "accept"
+
+
+async def test_a_burst_of_probes_runs_each_check_once(infra: Infra) -> None:
+    calls = []
+
+    async def slow() -> None:
+        calls.append(1)
+        await anyio.sleep(0.01)
+
+    infra.health.register("slow", slow)
+    async with anyio.create_task_group() as tasks:
+        for path in ("/readyz", "/health") * 25:
+            tasks.start_soon(ask, infra, path)
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
