@@ -117,6 +117,28 @@ async def test_counter_that_starts_over_has_not_shrunk() -> None:
     assert case.status.value == 5 + 3 + 4
 
 
+async def test_first_errors_ever_are_an_increase() -> None:
+    case = Case(AlertRule("errors", "errors_total", "gte", 10, window="5m", measure="increase"))
+    assert await case.step() == []
+    case.board.set("errors_total", 10, "counter")
+    assert await case.step("15s") == [("errors", AlertState.FIRING)]
+    assert await case.step("6m") == [("errors", AlertState.OK)]
+
+
+async def test_first_observations_ever_are_measured() -> None:
+    case = Case(AlertRule("slow", "seconds", "gt", 0.5, window="1m", measure="p50"))
+    await case.step()
+    case.board.observe("seconds", 0.9)
+    assert await case.step("15s") == [("slow", AlertState.FIRING)]
+
+
+async def test_total_that_was_there_from_the_beginning_is_no_increase() -> None:
+    case = Case(AlertRule("errors", "errors_total", "gte", 10, window="5m", measure="increase"))
+    case.board.set("errors_total", 1000, "counter")
+    assert [*await case.step(), *await case.step("15s")] == []
+    assert case.status.value == 0
+
+
 @pytest.mark.parametrize(("measure", "value"), [(None, 4.0), ("mean", 4.0), ("min", 1.0), ("max", 9.0), ("last", 2.0)])
 async def test_gauge_is_measured_over_the_window(measure: Any, value: float) -> None:
     case = Case(AlertRule("lag", "lag_seconds", "gt", 100, window="10s", measure=measure))

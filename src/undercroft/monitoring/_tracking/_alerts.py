@@ -13,7 +13,7 @@ from undercroft._core.ids import IdSource
 from undercroft.monitoring._tracking._errors import AlertRuleError, TrackingError
 from undercroft.monitoring._tracking._event import AlertEvent, AlertState, AlertStatus
 from undercroft.monitoring._tracking._outbox import Notify, Outbox
-from undercroft.monitoring._tracking._readings import Metric, Moment, Window, read
+from undercroft.monitoring._tracking._readings import Metric, Moment, Reading, Window, read
 from undercroft.monitoring._tracking._rule import AlertRule, AlertSeverity, measured
 
 
@@ -32,6 +32,8 @@ class _Watch:
     since_time: float = 0.0
     """By the wall clock."""
     labels: dict[str, str] = field(default_factory=dict)
+    absent_at: float | None = None
+    """When it was last looked for in vain, before it was ever found."""
 
 
 class Alerts:
@@ -145,6 +147,7 @@ class Alerts:
         rule, watch.value, watch.problem = watch.rule, None, None
         reading = read(metrics, rule.metric, watch.labels)
         if reading is None:
+            watch.absent_at = now if not watch.window.moments else None
             watch.problem = _no_series(rule, names)
             return
         try:
@@ -152,6 +155,10 @@ class Alerts:
         except AlertRuleError as exc:
             watch.problem = f"{exc.message}; {exc.hint}"
             return
+        if watch.absent_at is not None and reading.type != "gauge":
+            # A total begins with its first increment: what came since it was looked for in vain is an increase too.
+            watch.window.add(Moment(watch.absent_at, Reading(reading.type)))
+        watch.absent_at = None
         watch.window.add(Moment(now, reading))
         watch.value = measured(watch.measure, watch.window)
         if watch.value is None:
