@@ -118,12 +118,14 @@ def test_function_that_calls_itself_two_thousand_times_can_be_written_as_json() 
     assert depth == MAX_DEPTH
 
 
-def test_line_in_the_millisecond_of_a_span_comes_after_it() -> None:
+def test_line_in_the_millisecond_of_a_span_comes_after_it_unless_its_time_says_otherwise() -> None:
     outer = span("outer", ms=1)
     inner = span("inner", parent=outer, at_ms=0.5, ms=0.1)
-    said = line_of(msgspec.json.encode(line("done", inside=outer)).decode())
+    exact = {**line("exact", inside=outer), "timestamp": "2025-06-15T15:06:40.000250Z"}
+    said = [line_of(msgspec.json.encode(one).decode()) for one in (line("cut", inside=outer), exact)]
 
-    (top,) = tree_of([inner, outer], [said])
+    (top,) = tree_of([inner, outer], said)
 
     assert isinstance(top, StorySpan)
-    assert [type(entry) for entry in top.entries] == [StorySpan, StoryLine]
+    names = [entry.message if isinstance(entry, StoryLine) else entry.span.name for entry in top.entries]
+    assert names == ["exact", "inner", "cut"]

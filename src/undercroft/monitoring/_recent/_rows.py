@@ -18,7 +18,7 @@ LEVELS = {"trace": 5, "debug": 10, "info": 20, "warning": 30, "warn": 30, "error
 """The standard library's numbers of the levels' names."""
 
 _NAMES = ("request_id", "trace_id", "span_id", "job_id")
-_OWN = frozenset({"timestamp", "level", "logger", "message", "error", "fields", *_NAMES})
+_OWN = frozenset({"timestamp", "level", "logger", "module", "message", "error", "fields", *_NAMES})
 
 Value = str | int | None
 
@@ -68,6 +68,7 @@ def line_of(body: str) -> StoryLine:
         written_at=_instant(line.get("timestamp")) or datetime.fromtimestamp(0, tz=UTC),
         level=str(line.get("level", "info")),
         logger=str(line.get("logger", "")),
+        module=_text(line.get("module")),
         message=str(line.get("message", "")),
         error=line.get("error"),
         fields=fields | nested if isinstance(nested, dict) else fields,

@@ -12,6 +12,7 @@ MAX_DEPTH = 64
 
 _Key = tuple[str, str]
 _Order = tuple[int, int, int]
+"""Nanoseconds, spans before lines, and what came first."""
 
 
 def tree_of(spans: Iterable[FinishedSpan], lines: Sequence[StoryLine]) -> tuple[StoryEntry, ...]:
@@ -19,7 +20,7 @@ def tree_of(spans: Iterable[FinishedSpan], lines: Sequence[StoryLine]) -> tuple[
 
     A span stands under its parent. Without one here it stands under the first span that it links to, as a job's run
     does under the span that enqueued it, and else at the top. A line stands under the span that wrote it, or at the
-    top. In order of time; a line's is known to the millisecond, and it comes after the spans of that.
+    top. In order of time. A line whose time is known to the millisecond only comes after the spans of that.
     """
     ordered = sorted(spans, key=lambda span: (span.start_time_ns, -span.end_time_ns))
     places: dict[_Key, int] = {}
@@ -30,12 +31,12 @@ def tree_of(spans: Iterable[FinishedSpan], lines: Sequence[StoryLine]) -> tuple[
     top: list[tuple[_Order, StoryEntry]] = []
     for number, line in enumerate(lines):
         place = places.get((line.trace_id or "", line.span_id or ""))
-        (top if place is None else inside[place]).append(((_line_ms(line), 1, number), line))
+        (top if place is None else inside[place]).append(((_line_ns(line), 1, number), line))
     for position in reversed(_outermost_first(holders)):
         span, holder = ordered[position], holders[position]
         made = StorySpan(span=span, entries=_in_order(inside[position]))
         target = top if holder is None else inside[holder]
-        target.append(((span.start_time_ns // 1_000_000, 0, position), made))
+        target.append(((span.start_time_ns, 0, position), made))
     return _in_order(top)
 
 
@@ -81,5 +82,7 @@ def _in_order(entries: list[tuple[_Order, StoryEntry]]) -> tuple[StoryEntry, ...
     return tuple(entry for _, entry in sorted(entries, key=lambda pair: pair[0]))
 
 
-def _line_ms(line: StoryLine) -> int:
-    return round(line.written_at.timestamp() * 1000)
+def _line_ns(line: StoryLine) -> int:
+    microseconds = round(line.written_at.timestamp() * 1_000_000)
+    # Cut to the millisecond, as most are: it may have been written at any moment of it.
+    return microseconds * 1_000 + (0 if microseconds % 1_000 else 999_999)

@@ -49,6 +49,8 @@ class StoryLine(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag
     """To the millisecond."""
     level: str
     logger: str
+    module: str | None = None
+    """What the `Logger` was given, where it was."""
     message: str
     request_id: str | None = None
     trace_id: str | None = None
