@@ -20,7 +20,7 @@ from undercroft.monitoring._tracing._protocol import AttributeValue, FinishedSpa
 from undercroft.monitoring._tracing._sampling import Position
 from undercroft.monitoring._tracing._span import Span
 from undercroft.monitoring._tracing._start import is_remote
-from undercroft.monitoring._tracing._tracer import TRACER, Bridge
+from undercroft.monitoring._tracing._tracer import TRACER, Ambient, Bridge
 from undercroft.monitoring._tracing._values import clean_text, put_all
 
 if TYPE_CHECKING:
@@ -67,10 +67,12 @@ class OpenTelemetryBridge:
         here: Correlation | LateNames,
         attributes: Mapping[str, object] | None,
         *,
-        is_ambient: bool,
+        ambient: Ambient,
         start_ns: int | None = None,
     ) -> Span:
-        theirs = self._newer(parent) if is_ambient else None
+        theirs = None if ambient == "no" else self._newer(parent)
+        if theirs is not None and ambient == "same trace" and parent is not None:
+            theirs = theirs if _seen(theirs).trace_id == parent.trace_id else None
         kept: dict[str, AttributeValue] = {}
         put_all(kept, attributes or {})
         name = clean_text(name)

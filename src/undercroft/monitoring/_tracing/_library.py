@@ -11,7 +11,7 @@ from undercroft.monitoring._tracing._protocol import SpanKind, SpanLink
 from undercroft.monitoring._tracing._sampling import Position
 from undercroft.monitoring._tracing._span import Span
 from undercroft.monitoring._tracing._start import start_below, trace_of
-from undercroft.monitoring._tracing._tracer import TRACER
+from undercroft.monitoring._tracing._tracer import TRACER, Ambient
 
 
 class NoSpan:
@@ -53,7 +53,7 @@ def library_span(
     Args:
         parent: What the carrier brought; what is current when neither it nor `at` is given.
         at: The position to take, as `continue_trace` gave it, which has decided about sampling too. Where OpenTelemetry
-            makes the ids, it is the trace and not the span id that is taken.
+            makes the ids and decides, it is not taken: the span names the work inside by its own.
     """
     if not TRACER.is_recording:
         return NO_SPAN
@@ -62,17 +62,27 @@ def library_span(
         position: Position | None = here if isinstance(here, Span) else trace_of(here)
     else:
         position = parent
-    if at is not None and not at.is_sampled:
-        return NO_SPAN
     if TRACER.bridge is not None:
-        span = TRACER.bridge.start(name, kind, position, here, attributes, is_ambient=at is None and parent is None)
-    elif position is not None and at is None and not position.is_sampled:
+        span = TRACER.bridge.start(name, kind, position, here, attributes, ambient=_ambient(kind, parent, at))
+    elif _is_decided_against(position if at is None else at):
         return NO_SPAN
     else:
         span = start_below(name, kind, position, here, attributes, at=at)
     for link in links:
         span.add_link(link)
     return span
+
+
+def _is_decided_against(position: Position | None) -> bool:
+    return position is not None and not position.is_sampled
+
+
+def _ambient(kind: SpanKind, parent: Trace | None, at: Trace | None) -> Ambient:
+    if at is None and parent is None:
+        return "yes"
+    # A server's span may be inside the one of OpenTelemetry's own instrumentation of that server. A job's is not inside
+    # whatever its worker was started in.
+    return "same trace" if kind == "server" else "no"
 
 
 def new_trace() -> Trace:

@@ -113,7 +113,9 @@ def start_as_asked(
     position = _position(asked, here)
     start_ns = None if start_time is None else epoch_ns(start_time)
     if TRACER.bridge is not None:
-        span = TRACER.bridge.start(name, kind, position, here, attributes, start_ns=start_ns, is_ambient=asked is None)
+        span = TRACER.bridge.start(
+            name, kind, position, here, attributes, start_ns=start_ns, ambient="yes" if asked is None else "no"
+        )
     else:
         span = start_below(name, kind, position, here, attributes, start_ns=start_ns)
     for link in links:

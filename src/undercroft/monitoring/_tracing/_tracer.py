@@ -10,7 +10,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
@@ -28,6 +28,10 @@ Redact = Callable[[str, object], object]
 _MAX_LIVE = 4_096
 
 
+Ambient = Literal["yes", "no", "same trace"]
+"""`same trace`: only if it is of `parent`'s trace, or there is no `parent`."""
+
+
 class Bridge(Protocol):
     """Another tracer that makes the ids and keeps the context: see `undercroft.monitoring.opentelemetry`."""
 
@@ -39,7 +43,7 @@ class Bridge(Protocol):
         here: Correlation | LateNames,
         attributes: Mapping[str, object] | None,
         *,
-        is_ambient: bool,
+        ambient: Ambient,
         start_ns: int | None = None,
     ) -> Span:
         """Return a started span, with the ids and the decision of the other tracer.
@@ -47,7 +51,7 @@ class Bridge(Protocol):
         Args:
             parent: What is current in our context, or what was asked for.
             here: The names that are current.
-            is_ambient: Nothing was asked for: a span that the other tracer made current later comes before `parent`.
+            ambient: Whether a span that the other tracer made current later comes before `parent`.
         """
 
     def position(self, here: Position | None) -> Position | None:
