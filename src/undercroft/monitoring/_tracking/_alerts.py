@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random as random_module
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import msgspec
 
 from undercroft._core.clock import Clock, SystemClock, utc
 from undercroft._core.durations import Duration, to_seconds
@@ -17,8 +18,7 @@ from undercroft.monitoring._tracking._readings import Metric, Moment, Reading, W
 from undercroft.monitoring._tracking._rule import AlertRule, AlertSeverity, measured
 
 
-@dataclass(slots=True)
-class _Watch:
+class _Watch(msgspec.Struct):
     """One rule and where it stands."""
 
     rule: AlertRule
@@ -31,7 +31,7 @@ class _Watch:
     """By the monotonic clock."""
     since_time: float = 0.0
     """By the wall clock."""
-    labels: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = {}
     absent_at: float | None = None
     """When it was last looked for in vain, before it was ever found."""
 
@@ -96,9 +96,10 @@ class Alerts:
 
     def evaluate(self) -> list[AlertEvent]:
         """Read the metrics once, and return what began or ended; `deliver` tells the receivers."""
-        metrics = [*self._metrics()]
-        names = {metric.name for metric in metrics}
-        events = [event for watch in self._watches.values() if (event := self._step(watch, metrics, names))]
+        metrics: dict[str, list[Metric]] = {}
+        for metric in self._metrics():
+            metrics.setdefault(metric.name, []).append(metric)
+        events = [event for watch in self._watches.values() if (event := self._step(watch, metrics))]
         for outbox in self._outboxes:
             for event in events:
                 outbox.add(event)
@@ -128,9 +129,9 @@ class Alerts:
             waits = [outbox.wait_s for outbox in self._outboxes]
             await self._clock.sleep(min([self._interval_s, *(wait for wait in waits if wait is not None)]))
 
-    def _step(self, watch: _Watch, metrics: Sequence[Metric], names: set[str]) -> AlertEvent | None:
+    def _step(self, watch: _Watch, metrics: Mapping[str, Sequence[Metric]]) -> AlertEvent | None:
         now = self._clock.monotonic()
-        self._measure(watch, metrics, names, now)
+        self._measure(watch, metrics, now)
         if watch.value is None:
             return None
         if not watch.rule.holds(watch.value):
@@ -143,12 +144,12 @@ class Alerts:
             return self._event(watch)
         return None
 
-    def _measure(self, watch: _Watch, metrics: Sequence[Metric], names: set[str], now: float) -> None:
+    def _measure(self, watch: _Watch, metrics: Mapping[str, Sequence[Metric]], now: float) -> None:
         rule, watch.value, watch.problem = watch.rule, None, None
-        reading = read(metrics, rule.metric, watch.labels)
+        reading = read(metrics.get(rule.metric, ()), watch.labels)
         if reading is None:
             watch.absent_at = now if not watch.window.moments else None
-            watch.problem = _no_series(rule, names)
+            watch.problem = _no_series(rule, metrics)
             return
         try:
             watch.measure = rule.measure_for(reading.type)
@@ -195,7 +196,7 @@ def _status(watch: _Watch) -> AlertStatus:
     )
 
 
-def _no_series(rule: AlertRule, names: set[str]) -> str:
+def _no_series(rule: AlertRule, names: Iterable[str]) -> str:
     if rule.metric in names:
         return f"no series of {rule.metric} has the rule's labels"
     near = near_names(rule.metric, names)

@@ -61,13 +61,9 @@ class Moment(NamedTuple):
     reading: Reading
 
 
-def read(metrics: Iterable[Metric], name: str, labels: Mapping[str, str]) -> Reading | None:
-    """Return the series of `name` that have all of `labels`, added up; `None` when there are none."""
-    matching = [
-        metric
-        for metric in metrics
-        if metric.name == name and all(metric.labels.get(key) == value for key, value in labels.items())
-    ]
+def read(series: Iterable[Metric], labels: Mapping[str, str]) -> Reading | None:
+    """Return those series of one metric that have all of `labels`, added up; `None` when there are none."""
+    matching = [one for one in series if all(one.labels.get(key) == value for key, value in labels.items())]
     if not matching:
         return None
     if matching[0].type != "histogram":

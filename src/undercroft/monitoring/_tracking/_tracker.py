@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 
 import msgspec
@@ -64,8 +63,7 @@ class ErrorSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The most recent first."""
 
 
-@dataclass(slots=True)
-class _Counts:
+class _Counts(msgspec.Struct):
     type: str
     category: ErrorCategory
     place: str
@@ -73,7 +71,7 @@ class _Counts:
     first_at: float
     last_at: float = 0.0
     count: int = 0
-    users: set[int] = field(default_factory=set)
+    users: set[int] = set()
     has_more_users: bool = False
     sample: ErrorSample | None = None
 
