@@ -65,7 +65,7 @@ class Batches:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._woken = asyncio.Event()
-        self._limit = asyncio.timeout(None)
+        self._limit = asyncio.Timeout(None)
         self._is_closing = self._is_failing = self._has_told_of_rejection = False
         self._close_at = float("inf")
         self._taken = self._over = self._flush_to = 0
