@@ -19,7 +19,7 @@ from tests.canary._world import World, hunt
 from tests.canary.surfaces import IN_ANOTHER_PROCESS, NAMES, drive_of
 from undercroft.logging import setup_logging
 
-FORMATS = ("json", "text")
+FORMATS = ("json", "text", "ecs", "otel")
 RUNS = [(name, form) for name in NAMES for form in (FORMATS[:1] if name in IN_ANOTHER_PROCESS else FORMATS)]
 
 
@@ -38,7 +38,7 @@ async def test_nothing_that_is_planted_comes_out(surface: str, form: str, tmp_pa
 def test_fifty_secrets_are_planted() -> None:
     sources = "\n".join(path.read_text() for path in (Path(__file__).parent / "surfaces").glob("*.py"))
     unused = [
-        name for name in CANARIES if not name.startswith("shape.") and not re.search(f"[\"']{name}[\"']", sources)
+        name for name in CANARIES if not name.startswith("shape.") and not re.search(rf"[\"']{name}[\"']", sources)
     ]
     assert unused == []
     assert len(CANARIES) >= 50

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import assert_type
 
+from undercroft.logging import Redaction
 from undercroft.logging.sentry import SentryBridge, SentryCounts, SentryDsnError
 
 
@@ -10,7 +11,7 @@ def user() -> dict[str, object] | None:
 
 
 # making one
-bridge = SentryBridge("https://key@host/1", environment="production", release=None, user=user)
+bridge = SentryBridge("https://key@host/1", environment="production", release=None, user=user, redaction=Redaction())
 assert_type(bridge, SentryBridge)
 assert_type(SentryBridge("https://key@host/1", traces=True, breadcrumbs=20, events="warning"), SentryBridge)
 assert_type(SentryBridge.from_environ({"SENTRY_DSN": "https://key@host/1"}), SentryBridge | None)

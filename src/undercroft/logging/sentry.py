@@ -22,7 +22,8 @@ from undercroft._core.durations import Duration, to_seconds
 from undercroft._core.errors import ConfigError, NotOpenError
 from undercroft._core.extras import require_module
 from undercroft.logging._levels import Level, level_number
-from undercroft.logging._plain import STANDARD, Redactor
+from undercroft.logging._plain import Redactor, redactor_of
+from undercroft.logging._redact import Redaction
 from undercroft.logging._sentry._budget import Budget
 from undercroft.logging._sentry._dsn import Dsn, SentryDsnError
 from undercroft.logging._sentry._handler import SentryHandler
@@ -55,7 +56,8 @@ class SentryBridge:
         environment: Such as `production`.
         release: Such as `shop@1.4.2`.
         traces: The share of the SDK's own transactions that is sent, 0 to 1; `True` is all of them.
-        redaction: What is hidden; give what `setup_logging` was given. When it raises, the event is not sent.
+        redaction: What is hidden besides, or shown, as for `setup_logging`; the standard rules when `None`. When it
+            raises, the event is not sent.
         user: Called when an event is captured, in the context it was captured in; what it returns becomes the event's
             user. Redacted as the rest: give an id, since a mail address becomes a placeholder.
         breadcrumbs: The least level kept as breadcrumbs.
@@ -80,7 +82,7 @@ class SentryBridge:
         environment: str | None = None,
         release: str | None = None,
         traces: bool | float = False,
-        redaction: Redactor = STANDARD,
+        redaction: Redaction | Redactor | None = None,
         user: User | None = None,
         breadcrumbs: Level = "info",
         events: Level = "error",
@@ -102,14 +104,14 @@ class SentryBridge:
         sdk = require_module("sentry_sdk", extra="sentry", needed_for="SentryBridge")
         self._sdk = sdk
         self._outlet = outlet = Outlet(sdk, Budget(clock or SystemClock()))
-        trail = Trail()
+        trail, redactor = Trail(), redactor_of(redaction)
         self._hooks = Hooks(
-            Scrubber(redaction), trail, user=user, has_span=outlet.has_span, note_failure=outlet.note_failure
+            Scrubber(redactor), trail, user=user, has_span=outlet.has_span, note_failure=outlet.note_failure
         )
         self._handler = SentryHandler(
             outlet,
             trail,
-            redaction,
+            redactor,
             breadcrumbs=level_number(breadcrumbs, what="breadcrumbs"),
             events=level_number(events, what="events"),
         )

@@ -6,13 +6,17 @@ import gc
 import warnings
 
 import anyio
+from pymongo.errors import DuplicateKeyError
 from sqlalchemy import text
 
 from tests.canary._world import World
 from undercroft import Infra
 from undercroft._core.errors import UndercroftError
+from undercroft.connections.mongo import Mongo
 from undercroft.connections.pubsub import Topic, subscription
 from undercroft.connections.sql import Database, DatabaseError
+from undercroft.logging import logger
+from undercroft.testing.mongo_server import MongoServer
 
 NOBODY = "127.0.0.1:1"
 orders: Topic[dict[str, str]] = Topic("mark.orders")
@@ -21,6 +25,7 @@ orders: Topic[dict[str, str]] = Topic("mark.orders")
 async def drive(world: World) -> None:
     await _servers_that_are_away(world)
     await _statements(world)
+    await _documents(world)
     await _messages(world)
     # pymongo's monitor may leave a connecting socket to the garbage collector: here, and not in whatever runs next.
     with warnings.catch_warnings():
@@ -29,7 +34,7 @@ async def drive(world: World) -> None:
 
 
 async def _servers_that_are_away(world: World) -> None:
-    sql, redis, mongo = (world.secret(f"{name}.password") for name in ("sql", "redis", "mongo"))
+    sql, redis, mongo = (world.secret(name) for name in ("sql.password", "redis.password", "mongo.password"))
     for environ in (
         {"DATABASE_URL": f"postgresql://shop:{sql}@{NOBODY}/shop"},
         {"DATABASE_URL": f"mysql://shop:{sql}@{NOBODY}/shop"},
@@ -62,6 +67,23 @@ async def _statements(world: World) -> None:
             except DatabaseError as error:
                 world.take("errors", error, repr(error.__cause__))
     world.expect("mark_users", "mark_nowhere")
+
+
+async def _documents(world: World) -> None:
+    document = {"_id": 1, "name": world.secret("mongo.value")}
+    async with (
+        MongoServer(require_password=world.secret("mongo.password")) as server,
+        Mongo(f"{server.url}/shop") as mongo,
+    ):
+        world.take("repr", mongo)
+        people = mongo.database["mark_people"]
+        await people.insert_one(document)
+        try:
+            await people.insert_one(document)
+        except DuplicateKeyError as error:  # the driver's own, as it is the driver's own collection
+            logger.error("mark-duplicate", error)
+        await people.find_one({"name": world.secret("mongo.value")})
+    world.expect("mark_people", "mark-duplicate")
 
 
 async def _messages(world: World) -> None:

@@ -13,7 +13,7 @@ import pydantic
 
 from tests.canary._secrets import CANARIES
 from tests.canary._world import World
-from undercroft.logging import Logger, create_logger, redact_text
+from undercroft.logging import Logger, Secret, create_logger, redact_text
 
 shop = Logger(module="canary.shop")
 
@@ -76,6 +76,11 @@ def _in_objects(world: World) -> None:
         Key("ada", world.secret("key.attrs")),
         Row("ada", world.secret("key.namedtuple")),
     ]
+    hidden = Secret(world.secret("key.secret_object"))
+    shop.info(f"mark-secret {hidden} {hidden!r}", value=hidden, within=[{"value": hidden}])
+    logging.getLogger("canary.other").info("mark-secret-arg %s %r", hidden, hidden)
+    world.take("repr", hidden)
+    world.expect("mark-secret", "mark-secret-arg")
     for number, thing in enumerate(objects):
         shop.info(f"mark-object-{number}", thing=thing, within={"things": [thing]})
         world.expect(f"mark-object-{number}")

@@ -8,7 +8,7 @@ from tests.canary._rules import redact_attribute
 from tests.canary._world import World
 from tests.email._http import answer, recorder
 from undercroft._core.context import Correlation, correlate
-from undercroft.logging import logger
+from undercroft.logging import logger, setup_logging
 from undercroft.monitoring import FinishedSpan, RecentStore, baggage, setup_tracing, start_span, start_trace
 from undercroft.monitoring.otlp import OtlpExporter
 
@@ -38,11 +38,12 @@ async def drive(world: World) -> None:
         )
         world.take("repr", exporter, store)
         async with setup_tracing(processors=[collected, store, exporter], redact=redact_attribute):
-            with correlate(Correlation(request_id="mark-request")):
+            lines = setup_logging(level="debug", format="json", stream=world.lines, also=store.on_line)
+            with lines, correlate(Correlation(request_id="mark-request")):
                 await _spans(world)
         await store.flush()
         story = await store.story("mark-request")
-        world.take("story", story, *await store.recent_traces())
+        world.take("story", story, *await store.recent_traces(), *await store.recent_lines())
         world.take("exported", *(request.body for request in collector.requests))
         assert collector.requests
     world.take("stored", (world.home / "recent.db").read_bytes())
@@ -66,4 +67,4 @@ async def _spans(world: World) -> None:
             raise LookupError(f"mark-raised: https://u:{world.secret('span.status')}@h")
         with start_span(f"GET https://u:{world.secret('span.name')}@h/mark-named") as named:
             named.set_status("error", f"password={world.secret('span.status')}")
-            logger.info("mark-line")
+            logger.info("mark-line", password=world.secret("key.password"), url=attributes["url.full"])
