@@ -14,15 +14,18 @@ from typing import Any
 
 import anyio
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.cli._process import environment, run
-from undercroft.cli._health_quick import answer_quickly, directory_of
+from undercroft._core.durations import to_seconds
+from undercroft.cli._health_quick import _seconds, answer_quickly, directory_of
 from undercroft.health import HealthBeacon, HealthChecks
 from undercroft.health._beacon_files import write_file
 from undercroft.health._heartbeats import process_started, this_host
 
 ROOM_MS = 40.0
-"""What an answer may take on top of the bare interpreter."""
+"""What an answer may take on top of a bare interpreter."""
 
 
 def put(home: Path, name: str = "worker-1-2.json", **more: object) -> None:
@@ -98,6 +101,12 @@ def test_how_old_a_beat_may_be_can_be_said_in_any_way(home: Path) -> None:
     for spelling in (("--max-age", "5m"), ("--max-age=5m",), ("--max-age", "300"), ("--max-age", "1h30m")):
         assert ask(home, *spelling).returncode == 0
     assert ask(home, "--max-age", "soon").returncode == 2
+
+
+@given(st.text("0159.smhd -", max_size=6))
+def test_the_quick_reading_of_a_time_agrees_with_the_whole_one(text: str) -> None:
+    seconds = _seconds(text)
+    assert seconds is None or seconds == pytest.approx(to_seconds(text))
 
 
 def test_processes_of_other_kinds_and_other_machines_do_not_count(home: Path) -> None:
@@ -236,10 +245,15 @@ def _ms(code: str) -> float:
     return (time.perf_counter() - started) * 1000
 
 
-def _excess_ms(code: str) -> float:
-    """Return what an answer takes longer than nothing, from medians of interleaved runs."""
+def _medians_ms(code: str) -> tuple[float, float]:
+    """Return what an answer takes, and a bare interpreter, as medians of interleaved runs."""
     pairs = [(_ms(code), _ms("pass")) for _ in range(7)]
-    return statistics.median(ours for ours, _ in pairs) - statistics.median(bare for _, bare in pairs)
+    return statistics.median(ours for ours, _ in pairs), statistics.median(bare for _, bare in pairs)
+
+
+def _is_little(ours_ms: float, bare_ms: float) -> bool:
+    # What slows one slows the other: on an idle machine a bare interpreter takes some 10 ms, and an answer 30.
+    return ours_ms - bare_ms <= max(ROOM_MS, 3 * bare_ms)
 
 
 def test_an_answer_takes_little_longer_than_a_bare_interpreter(home: Path) -> None:
@@ -248,7 +262,7 @@ def test_an_answer_takes_little_longer_than_a_bare_interpreter(home: Path) -> No
     code = f"import sys; from undercroft.cli import main; sys.exit(main(['health', '--home', '{home}']))"
     _ms(code)
     # A busy machine only adds time, so the best of a few attempts is the one to judge.
-    excess = [_excess_ms(code)]
-    while excess[-1] > ROOM_MS and len(excess) < 4:
-        excess.append(_excess_ms(code))
-    assert min(excess) <= ROOM_MS, f"over a bare interpreter by {excess} ms"
+    measured = [_medians_ms(code)]
+    while not _is_little(*measured[-1]) and len(measured) < 4:
+        measured.append(_medians_ms(code))
+    assert _is_little(*measured[-1]), f"an answer, and a bare interpreter, in ms: {measured}"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -19,6 +21,7 @@ from hypothesis import strategies as st
 
 from undercroft._core.clock import VirtualClock
 from undercroft._core.durations import DurationError
+from undercroft.cli._health_quick import answer_quickly
 from undercroft.health import HealthBeacon, HealthCheckError, HealthChecks, Heartbeat, read_heartbeats
 from undercroft.health._beacon_files import KEPT, sweep, write_file
 from undercroft.health._heartbeats import process_started, this_host
@@ -313,14 +316,33 @@ JSON = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(["v", "kind", "pid", "host", "status", "report", "work", "error"]), JSON))
-def test_no_file_makes_the_reader_fail(more: dict[str, object]) -> None:
-    import tempfile
+@given(
+    st.dictionaries(st.sampled_from(["v", "kind", "pid", "host", "status", "report", "work", "loop_lag_ms"]), JSON),
+    st.sampled_from([(), ("--json",), ("--live",)]),
+)
+def test_no_file_makes_the_reader_fail(more: dict[str, object], options: tuple[str, ...]) -> None:
+    with tempfile.TemporaryDirectory() as home:
+        put(Path(home) / "health", **more)
+        (beat,) = read_heartbeats(Path(home) / "health")
+        assert answer_quickly(["--home", home, *options], {}) in ({0, 1} if beat.is_here else {None})
 
-    with tempfile.TemporaryDirectory() as place:
-        put(Path(place), **more)
-        (beat,) = read_heartbeats(place)
-    assert isinstance(beat.is_healthy, bool)
+
+async def test_a_disk_that_hangs_holds_neither_the_start_nor_the_loop_nor_the_end(
+    directory: Path, health: HealthChecks
+) -> None:
+    directory.mkdir()
+    it = HealthBeacon(directory, health, kind="worker", interval="50ms")
+    fifo = directory / f".{it.path.name}.new"
+    os.mkfifo(fifo)  # opening it waits for a reader, for ever
+    turns = 0
+    with anyio.fail_after(DEADLINE_S):
+        async with it:
+            for _ in range(20):
+                await anyio.sleep(0.01)
+                turns += 1
+        assert turns == 20
+        assert read_heartbeats(directory) == []
+        os.close(os.open(fifo, os.O_RDONLY | os.O_NONBLOCK))  # lets the thread go
 
 
 def test_a_half_written_file_is_not_read(directory: Path) -> None:
@@ -349,30 +371,17 @@ def test_what_nobody_has_touched_for_a_day_is_removed(directory: Path) -> None:
     assert list(directory.iterdir()) == [young]
 
 
-def test_a_disk_that_is_full_leaves_the_last_beat_as_it_was(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_is_full_leaves_the_last_beat_as_it_was(directory: Path) -> None:
     path = put(directory)
     before = path.read_bytes()
-    limit = 5
-
-    def full(handle: int, mode: str) -> Any:
-        import io
-
-        class Full(io.RawIOBase):
-            def writable(self) -> bool:
-                return True
-
-            def write(self, data: object) -> int:
-                raise OSError(28, "No space left on device")
-
-            def close(self) -> None:
-                if not self.closed:
-                    os.close(handle)
-                super().close()
-
-        return Full()
-
-    monkeypatch.setattr(os, "fdopen", full)
-    with pytest.raises(OSError, match="No space left"):
-        write_file(path, b"x" * limit)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, limit[1]))  # as if no more would fit
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with pytest.raises(OSError, match="too large"):
+            write_file(path, b"x" * 10_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, ignored)
     assert path.read_bytes() == before
     assert [entry.name for entry in directory.iterdir()] == [path.name]

@@ -99,10 +99,9 @@ def _parsed(arguments: Sequence[str]) -> Question | None:
 def _seconds(text: str) -> float | None:
     number = text.rstrip("abcdefghijklmnopqrstuvwxyz")
     unit = _UNITS.get(text[len(number) :] or "s")
-    whole, _, part = number.partition(".")
-    if unit is None or not (whole + part).isascii() or not whole.isdecimal() or not (part or "0").isdecimal():
-        return None
-    return float(number) * unit
+    whole, has_part, part = number.partition(".")
+    is_number = number.isascii() and whole.isdecimal() and (part.isdecimal() or not has_part)
+    return float(number) * unit if unit is not None and is_number else None
 
 
 def _plain(beat: Heartbeat) -> dict[str, object]:

@@ -101,6 +101,7 @@ class HealthChecks:
         timeout: Duration | None = None,
         groups: Groups | None = None,
         local: bool | None = None,
+        component_type: str | None = None,
     ) -> None: ...
 
     def add(

@@ -77,9 +77,13 @@ def read_heartbeats(
     epoch_s = time.time() if time_s is None else time_s
     found = []
     for path in _paths(directory):
-        document = _document(path)
-        if document is not None and (kind is None or document["kind"] == kind):
+        document, error = _read(path)
+        if document is None or kind not in (None, document["kind"]):
+            continue
+        if error is None:
             found.append(_heartbeat(document, max_age_s, proc, now_s, epoch_s))
+        else:
+            found.append(Heartbeat(document["kind"], 0, "unhealthy", False, error, 0.0, True, document))
     return sorted(found, key=lambda beat: (beat.kind, beat.pid))
 
 
@@ -130,13 +134,13 @@ def _paths(directory: str | os.PathLike[str]) -> Iterator[str]:
             yield os.path.join(directory, name)
 
 
-def _document(path: str) -> Mapping[str, Any] | None:
-    """Return what a file says; `None` when its process has just taken it away, or it is none of ours."""
+def _read(path: str) -> tuple[Mapping[str, Any] | None, str | None]:
+    """Return what a file says, and what is wrong with it; nothing when its process has just taken it away."""
     try:
         with open(path, "rb") as file:
             document = json.loads(file.read(_LARGEST))
     except FileNotFoundError:
-        return None
+        return None, None
     except (OSError, ValueError, RecursionError) as exc:
         return _unreadable(path, type(exc).__name__)
     if not isinstance(document, dict) or document.get("v") != VERSION:
@@ -144,7 +148,7 @@ def _document(path: str) -> Mapping[str, Any] | None:
     is_whole = all(
         isinstance(document.get(key), kind) and not isinstance(document[key], bool) for key, kind in _FIELDS.items()
     )
-    return document if is_whole else _unreadable(path, "incomplete")
+    return (document, None) if is_whole else _unreadable(path, "incomplete")
 
 
 _FIELDS: Mapping[str, type | tuple[type, ...]] = {
@@ -157,24 +161,27 @@ _FIELDS: Mapping[str, type | tuple[type, ...]] = {
 }
 
 
-def _unreadable(path: str, reason: str) -> Mapping[str, Any]:
+def _unreadable(path: str, reason: str) -> tuple[Mapping[str, Any], str]:
     name = os.path.basename(path)
-    error = f"{name} cannot be read: {reason}"
-    return {"kind": name.partition("-")[0], "pid": 0, "status": "unhealthy", "error": error}
+    return {"kind": name.partition("-")[0]}, f"{name} cannot be read: {reason}"
 
 
 def _heartbeat(document: Mapping[str, Any], max_age_s: float, proc: str, now_s: float, epoch_s: float) -> Heartbeat:
-    kind, pid, status = document["kind"], document["pid"], document["status"]
-    error = document.get("error")
-    if error is not None:
-        return Heartbeat(kind, pid, status, False, error, 0.0, True, document)
     is_here = document["host"] == this_host(proc)
     # The same process means the same boot, and then the monotonic time is the same; the clock may have been set.
     is_running = is_here and _is_running(document, proc)
-    age_s = now_s - document["beat_s"] if is_running else epoch_s - document["beat_epoch_s"]
-    age_s = max(0.0, age_s)
-    problem = _gone(document, is_here=is_here, is_running=is_running) or _late(age_s, max_age_s)
-    return Heartbeat(kind, pid, status, problem is None, problem or _found(document), age_s, is_here, document)
+    age_s = max(0.0, now_s - document["beat_s"] if is_running else epoch_s - document["beat_epoch_s"])
+    wrong = _gone(document, is_here=is_here, is_running=is_running) or _late(age_s, max_age_s)
+    return Heartbeat(
+        kind=document["kind"],
+        pid=document["pid"],
+        status=document["status"],
+        is_live=wrong is None,
+        problem=wrong or _found(document),
+        age_s=age_s,
+        is_here=is_here,
+        document=document,
+    )
 
 
 def _is_running(document: Mapping[str, Any], proc: str) -> bool:
