@@ -22,6 +22,7 @@ from undercroft.monitoring import (
     AuditMark,
     AuditUnavailableError,
     create_audit_log,
+    get_counter,
 )
 from undercroft.monitoring._audit._chain import hash_of
 
@@ -210,10 +211,12 @@ def locked(path: Path) -> Iterator[None]:
 
 
 async def test_entry_that_another_process_keeps_out_is_not_recorded_and_says_so(log: AuditLog, path: Path) -> None:
+    unrecorded = get_counter("undercroft_audit_unrecorded_total")
     with locked(path):
         with pytest.raises(AuditUnavailableError, match="locked") as caught:
             await log.record("a", "b", actor="c")
         assert caught.value.kind is Kind.UNAVAILABLE
+        assert get_counter("undercroft_audit_unrecorded_total") == unrecorded + 1
         assert len(await log.search()) == 5
     assert (await log.record("a", "b", actor="c")).sequence == 6
 

@@ -27,6 +27,7 @@ from undercroft.monitoring import (
     AuditOutcome,
     AuditVerdict,
     create_audit_log,
+    get_counter,
 )
 
 pytestmark = pytest.mark.anyio
@@ -224,6 +225,13 @@ async def test_log_without_the_entry_of_a_mark_is_not_intact(log: AuditLog) -> N
     anew = await log.verify(mark=AuditMark(sequence=1, hash="f" * 64))
     assert (anew.is_intact, anew.checked_count) == (False, 0)
     assert anew.problem == "entry 1 is not the one of the mark: the log was written anew"
+
+
+async def test_entries_are_counted_by_outcome(log: AuditLog) -> None:
+    before = get_counter("undercroft_audit_entries_total", {"outcome": "denied"})
+    await log.record("a", "b", actor="c", outcome="denied")
+    await log.record("a", "b", actor="c")
+    assert get_counter("undercroft_audit_entries_total", {"outcome": "denied"}) == before + 1
 
 
 async def test_log_that_is_not_open_is_a_clear_error() -> None:

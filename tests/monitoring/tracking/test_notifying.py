@@ -13,7 +13,7 @@ import pytest
 
 from tests.monitoring.tracking._metrics import Board, Receiver
 from undercroft._core.clock import VirtualClock
-from undercroft.monitoring import AlertEvent, AlertRule, Alerts
+from undercroft.monitoring import AlertEvent, AlertRule, Alerts, get_counter, get_gauge
 
 pytestmark = pytest.mark.anyio
 RULE = AlertRule("high", "level", "gt", 1, measure="last")
@@ -150,6 +150,31 @@ async def test_events_that_too_many_newer_ones_wait_behind_are_lost_counted_and_
     assert [record.levelno for record in caplog.records] == [logging.ERROR] * 3
     await alerts.deliver()
     assert [event.id for event in receiver.events] == ids[3:]
+
+
+async def test_attempts_and_losses_are_counted(clock: VirtualClock, board: Board) -> None:
+    def counts() -> list[float]:
+        outcomes = ("taken", "failed", "lost")
+        return [get_counter("undercroft_alert_deliveries_total", {"outcome": outcome}) for outcome in outcomes]
+
+    before = counts()
+    alerts = new_alerts(clock, board, Receiver(clock), Receiver(clock, failures=1))
+    flap(alerts, board, 102)
+    await alerts.deliver()
+    assert [after - was for was, after in zip(before, counts(), strict=True)] == [100, 1, 4]
+
+
+async def test_alerts_that_are_firing_are_a_metric(clock: VirtualClock, board: Board) -> None:
+    def firing() -> float:
+        return get_gauge("undercroft_alerts_firing", {"severity": "warning"})
+
+    before, alerts = firing(), new_alerts(clock, board)
+    flap(alerts, board, 3)
+    assert firing() - before == 1
+    flap(alerts, board, 2)
+    board.set("level", 0)
+    alerts.evaluate()
+    assert firing() == before
 
 
 async def test_loop_evaluates_at_each_interval(clock: VirtualClock, board: Board) -> None:

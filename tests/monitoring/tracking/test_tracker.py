@@ -16,7 +16,7 @@ from tests.monitoring.tracking._raising import PAY, raised
 from undercroft._core.clock import VirtualClock, utc
 from undercroft._core.context import Correlation, Trace, correlate
 from undercroft._core.errors import UndercroftError
-from undercroft.monitoring import ErrorCategory, ErrorSnapshot, ErrorTracker, TrackingError, similarity
+from undercroft.monitoring import ErrorCategory, ErrorSnapshot, ErrorTracker, TrackingError, get_counter, similarity
 
 THREADS, EACH = 8, 200
 
@@ -236,6 +236,16 @@ def test_member_of_a_group_is_the_sample_of_the_group(tracker: ErrorTracker) -> 
     [group] = tracker.list_groups()
     assert (group.place, group.sample.message) == ("shop.pay:charge", "1")
     assert group.type == "KeyError"
+
+
+def test_every_exception_is_counted_by_category(tracker: ErrorTracker) -> None:
+    def count() -> float:
+        return get_counter("undercroft_errors_captured_total", {"category": "timeout"})
+
+    before = count()
+    for exc in (TimeoutError(), TimeoutError(), KeyError()):
+        tracker.capture_exception(exc)
+    assert count() - before == 2
 
 
 def test_cleared_tracker_knows_nothing(tracker: ErrorTracker) -> None:

@@ -23,8 +23,9 @@ from undercroft.monitoring._audit._entry import (
     entry_of,
     microseconds,
 )
-from undercroft.monitoring._audit._errors import AuditEntryError
+from undercroft.monitoring._audit._errors import AuditEntryError, AuditUnavailableError
 from undercroft.monitoring._audit._protocol import AuditMark, AuditQuery, AuditStore, Sealed
+from undercroft.monitoring._metrics._declared import Counter
 from undercroft.monitoring._tracking._ports import Redact
 
 SCHEMES = Schemes(
@@ -74,6 +75,12 @@ class AuditLog:
         self._redact = redact
         self._key = key.encode() if isinstance(key, str) else key
         self._clock = clock or SystemClock()
+        self._recorded = Counter(
+            "undercroft_audit_entries_total", help="Entries of the audit log, by outcome.", labels=("outcome",)
+        )
+        self._unrecorded = Counter(
+            "undercroft_audit_unrecorded_total", help="Entries that the audit log's store did not take."
+        )
         if self._key is not None and len(self._key) < _LEAST_KEY_BYTES:
             raise AuditEntryError(
                 f"the audit log's key has {len(self._key)} bytes, and {_LEAST_KEY_BYTES} are the least",
@@ -116,7 +123,7 @@ class AuditLog:
             action=checked(action, "action"),
             resource=checked(resource, "resource"),
             actor=checked(actor, "actor"),
-            outcome=checked_outcome(outcome),
+            outcome=checked_outcome(outcome).value,
             tenant=None if tenant is None else checked(tenant, "tenant"),
             reason=None if reason is None else self._redacted(checked_reason(reason)),
             ip=None if ip is None else checked(ip, "ip"),
@@ -126,7 +133,13 @@ class AuditLog:
             trace_id=names.trace.trace_id if names.trace else None,
             job_id=names.job_id,
         )
-        return entry_of(await self._store.append(lambda last: seal(body, after=last, key=self._key)))
+        try:
+            sealed = await self._store.append(lambda last: seal(body, after=last, key=self._key))
+        except AuditUnavailableError:
+            self._unrecorded.increment()
+            raise
+        self._recorded.increment(outcome=body.outcome)
+        return entry_of(sealed)
 
     async def search(
         self,

@@ -11,6 +11,7 @@ from undercroft._core.clock import Clock, SystemClock, utc
 from undercroft._core.durations import Duration, to_seconds
 from undercroft._core.errors import near_names
 from undercroft._core.ids import IdSource
+from undercroft.monitoring._metrics._declared import Gauge
 from undercroft.monitoring._tracking._errors import AlertRuleError, TrackingError
 from undercroft.monitoring._tracking._event import AlertEvent, AlertState, AlertStatus
 from undercroft.monitoring._tracking._outbox import Notify, Outbox
@@ -79,6 +80,7 @@ class Alerts:
                 raise AlertRuleError(f"two alert rules are called {rule.name!r}", hint="give each a name of its own")
             self._watches[rule.name] = _Watch(rule, Window(rule.window_s), labels=dict(rule.labels or {}))
         self._outboxes = [Outbox(one, clock=self._clock, random=random, timeout_s=timeout_s) for one in notify]
+        self._firing = Gauge("undercroft_alerts_firing", help="Alerts that are firing.", labels=("severity",))
 
     @property
     def undelivered_count(self) -> int:
@@ -103,6 +105,8 @@ class Alerts:
         for outbox in self._outboxes:
             for event in events:
                 outbox.add(event)
+        for event in events:
+            self._firing.increment(1 if event.is_firing else -1, severity=event.severity.value)
         return events
 
     async def deliver(self) -> None:

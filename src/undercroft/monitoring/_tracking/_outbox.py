@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from undercroft._core.clock import Clock
+from undercroft.monitoring._metrics._declared import Counter
 from undercroft.monitoring._tracking._event import AlertEvent
 
 Notify: TypeAlias = Callable[[AlertEvent], Awaitable[None] | None]
@@ -31,6 +32,11 @@ class Outbox:
         self._failures = 0
         self._due_at = 0.0
         self.lost_count = 0
+        self._deliveries = Counter(
+            "undercroft_alert_deliveries_total",
+            help="Attempts to tell a receiver of an alert: taken, failed; and events lost without one.",
+            labels=("outcome",),
+        )
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -40,6 +46,7 @@ class Outbox:
         if len(self._waiting) == _MAX_WAITING:
             self._log("error", f"lost, since {_MAX_WAITING} wait already: {self._waiting.popleft()}")
             self.lost_count += 1
+            self._deliveries.increment(outcome="lost")
         self._waiting.append(event)
 
     @property
@@ -56,6 +63,7 @@ class Outbox:
         while self._waiting and self._due_at <= self._clock.monotonic() < end:
             event = self._waiting[0]
             problem = await self._attempt(event)
+            self._deliveries.increment(outcome="taken" if problem is None else "failed")
             if problem is not None:
                 self._postpone(event, problem)
             else:

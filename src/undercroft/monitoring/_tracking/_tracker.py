@@ -10,6 +10,7 @@ from datetime import datetime
 import msgspec
 
 from undercroft._core.clock import Clock, SystemClock, utc
+from undercroft.monitoring._metrics._declared import Counter
 from undercroft.monitoring._tracking._categories import ErrorCategory, categorize_error
 from undercroft.monitoring._tracking._errors import TrackingError
 from undercroft.monitoring._tracking._fingerprint import fingerprint_from, fingerprint_in, share, traits_of
@@ -80,7 +81,7 @@ class ErrorTracker:
     """Groups exceptions by fingerprint and counts them. Lives in one process, as long as it; needs no closing.
 
     Bounded: at most `max_groups`, of which the one not seen for longest is forgotten first; one sample of each. May be
-    used from any thread.
+    used from any thread. Each exception is counted in the metric `undercroft_errors_captured_total`, by category.
 
     Args:
         redact: Hides secrets in messages and contexts before they are kept, `undercroft.logging.redact_pii` for one.
@@ -103,6 +104,9 @@ class ErrorTracker:
         self._lock = threading.Lock()
         self._groups: OrderedDict[str, _Counts] = OrderedDict()
         self._captured_count = self._forgotten_count = 0
+        self._captured = Counter(
+            "undercroft_errors_captured_total", help="Exceptions that error trackers took.", labels=("category",)
+        )
 
     def capture_exception(
         self, exc: BaseException, *, context: Mapping[str, object] | None = None, user: str | None = None
@@ -129,6 +133,7 @@ class ErrorTracker:
             counts.last_at, counts.sample = now, sample
             if user:
                 _add_user(counts, user)
+        self._captured.increment(category=counts.category.value)
         return fingerprint
 
     def list_groups(self, limit: int = 100) -> list[ErrorGroup]:
