@@ -259,10 +259,11 @@ async def test_moments_that_are_far_off_are_taken(store: RecentStore) -> None:
 
 
 def test_url_gives_path_and_limits() -> None:
-    url = Url.parse("sqlite:///var/recent.db?max_lines=100&max_age_s=60&max_size_mb=1")
+    url = "sqlite:///var/recent.db?max_lines=100&max_age_s=60&max_size_mb=1"
 
     store = RecentStore.from_url(url)
 
+    assert RecentStore.from_url(Url.parse(url)).options == store.options
     assert store.path == Path("var/recent.db")
     assert store.options == RecentOptions(max_lines=100, max_age_s=60, max_size_mb=1)
 
@@ -272,4 +273,4 @@ def test_url_gives_path_and_limits() -> None:
 )
 def test_url_that_cannot_be_meant_is_an_error(url: str) -> None:
     with pytest.raises(UrlError, match="recent"):
-        RecentStore.from_url(Url.parse(url))
+        RecentStore.from_url(url)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 import sqlite3
@@ -10,11 +11,13 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import anyio
 import pytest
 
 from tests.monitoring.recent._make import line, span
 from tests.monitoring.recent.process import EACH
 from undercroft._core.clock import VirtualClock
+from undercroft._core.lifecycle import Lifecycle
 from undercroft._core.sqlite import StoreNotWritableError, StoreVersionError
 from undercroft.monitoring import RecentOptions, RecentStore, RecentUnavailableError
 
@@ -202,3 +205,44 @@ async def test_error_of_the_block_comes_out_as_it_is_and_what_was_taken_is_writt
 
     async with RecentStore(path, clock=clock) as store:
         assert [found.message for found in await store.recent_lines()] == ["last words"]
+
+
+async def test_block_that_is_cancelled_still_writes_its_last_lines(path: Path, clock: VirtualClock) -> None:
+    async def live() -> None:
+        async with RecentStore(path, clock=clock) as store:
+            store.on_line(line("last words"))
+            is_open.set()
+            await anyio.sleep_forever()
+
+    for cancel in ("anyio", "asyncio"):
+        is_open = anyio.Event()
+        with anyio.fail_after(DEADLINE_S):
+            if cancel == "anyio":
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(live)
+                    await is_open.wait()
+                    tasks.cancel_scope.cancel()
+            else:
+                task = asyncio.create_task(live())
+                await is_open.wait()
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+
+    async with RecentStore(path, clock=clock) as store:
+        assert [found.message for found in await store.recent_lines()] == ["last words"] * 2
+
+
+async def test_parts_of_an_infra_may_be_closed_by_another_task_than_opened_them(
+    path: Path, clock: VirtualClock
+) -> None:
+    store = RecentStore(path, clock=clock)
+    lifecycle = Lifecycle([("recent", store)], close_timeout=5)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lifecycle.open)
+    store.on_line(line("said"))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lifecycle.close)
+
+    async with store:
+        assert [found.message for found in await store.recent_lines()] == ["said"]

@@ -7,7 +7,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from undercroft._core.clock import Clock, SystemClock
 from undercroft._core.durations import Duration, to_seconds
 from undercroft._core.errors import NotOpenError, near_names
 from undercroft._core.url import Url
@@ -19,6 +18,7 @@ from undercroft.monitoring._recent._values import LineFilter, RecentOptions, Sto
 from undercroft.monitoring._tracing._protocol import FinishedSpan
 
 if TYPE_CHECKING:
+    from undercroft._core.clock import Clock
     from undercroft.monitoring._recent._writer import Writer
 
 _WRITE_AT = 500
@@ -46,17 +46,18 @@ class RecentStore:
     def __init__(self, path: Path, *, options: RecentOptions | None = None, clock: Clock | None = None) -> None:
         self.path = path
         self.options = options or RecentOptions()
-        self._clock = clock or SystemClock()
+        self._clock = clock or _system_clock()
         self._buffer = Buffer(limit=self.options.max_waiting, wake_at=_WRITE_AT, wake=self._wake)
         self._writer: Writer | None = None
 
     @classmethod
-    def from_url(cls, url: Url, *, what: str = "recent", clock: Clock | None = None) -> Self:
+    def from_url(cls, url: Url | str, *, what: str = "recent", clock: Clock | None = None) -> Self:
         """Build the store for a `sqlite:///` URL, whose options are the fields of `RecentOptions`. Opens nothing yet.
 
         Raises:
             UrlError: It has no path, or an option that there is not.
         """
+        url = Url.parse(url, what=what) if isinstance(url, str) else url
         return cls(Path(url.file_path(what=what)), options=url.options_as(RecentOptions, what=what), clock=clock)
 
     async def __aenter__(self) -> Self:
@@ -201,6 +202,12 @@ class RecentStore:
     def _ms_of(self, since: Duration | datetime) -> int:
         at = since.timestamp() if isinstance(since, datetime) else self._clock.time() - to_seconds(since, name="since")
         return int(at * 1000)
+
+
+def _system_clock() -> Clock:
+    from undercroft._core.clock import SystemClock  # loads anyio, which the module's face does without
+
+    return SystemClock()
 
 
 def _least(level: str) -> int:

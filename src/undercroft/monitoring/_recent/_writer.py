@@ -67,12 +67,13 @@ class Writer:
         try:
             # An error of the block is the block's: the background must not put it into a group.
             await self._background.__aexit__(None, None, None)
-            await self.flush()
         finally:
-            self._buffer.close()
-            store, self._store = self._store, None
-            if store is not None:
-                await store.__aexit__()
+            try:
+                with anyio.move_on_after(self._options.busy_timeout_s + _LAST_S, shield=True):
+                    await self.flush()
+            finally:
+                self._buffer.close()
+                await self._close_file()
 
     def wake(self) -> None:
         """Write now, and not at the next quarter of a second. From any thread."""
@@ -128,16 +129,19 @@ class Writer:
 
     async def _open_again(self) -> None:
         """Open the file anew: it was deleted, or replaced, or could not be opened before."""
-        store, self._store = self._store, None
-        if store is not None:
-            try:
-                await store.__aexit__()
-            except CloseTimeoutError:
-                """It ends by itself, when the disk lets it."""
+        try:
+            await self._close_file()
+        except CloseTimeoutError:
+            """It ends by itself, when the disk lets it."""
         try:
             await self._open()
         except UndercroftError as exc:  # its directory cannot be written any more
             self._tell_problem(exc)
+
+    async def _close_file(self) -> None:
+        store, self._store = self._store, None
+        if store is not None:
+            await store.__aexit__()
 
     def _on_change(self) -> None:
         news, self._news = self._news, asyncio.Event()
