@@ -20,29 +20,43 @@ from undercroft.logging._context import log_context
 from undercroft.logging._errors import (
     LogBufferError,
     LogContextError,
+    LogFileError,
     LogFormatError,
     LogLevelError,
     LogSamplingError,
 )
+from undercroft.logging._file import LogFile
+from undercroft.logging._levels import level_number
 from undercroft.logging._logger import Logger, create_logger
-from undercroft.logging._redact import redact_text
+from undercroft.logging._redact import Redaction, RedactionError, SecretError, redact, redact_pii, redact_text
 from undercroft.logging._sampling import Sampling
+from undercroft.logging._secret import Secret, decode_secret
 from undercroft.logging._service import LoggerService, set_level
 from undercroft.logging._setup import LoggingSetup, setup_logging
 
 __all__ = [
     "LogBufferError",
     "LogContextError",
+    "LogFile",
+    "LogFileError",
     "LogFormatError",
     "LogLevelError",
     "LogSamplingError",
     "Logger",
     "LoggerService",
     "LoggingSetup",
+    "Redaction",
+    "RedactionError",
     "Sampling",
+    "Secret",
+    "SecretError",
     "create_logger",
+    "decode_secret",
+    "level_number",
     "log_context",
     "logger",
+    "redact",
+    "redact_pii",
     "redact_text",
     "set_level",
     "setup_logging",

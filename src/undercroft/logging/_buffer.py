@@ -85,7 +85,7 @@ class EntryBuffer:
     def flush(self, timeout_s: float) -> bool:
         """Wait until all that was put before is written, at most so long. Return whether it is."""
         life = self._life
-        if life.pid != os.getpid() or threading.current_thread() is life.thread:
+        if self._is_closed or life.pid != os.getpid() or threading.current_thread() is life.thread:
             return True
         mark = _Mark()
         life.queue.put(mark)

@@ -111,17 +111,17 @@ class LineHandler(stdlib_logging.Handler):
 
     def finish(self) -> None:
         """Write what waits, for at most two seconds; drop and count the rest. Lines after that are written at once."""
-        if self._buffer is None:
-            return
-        if not self._buffer.close(CLOSE_S):
-            self._output.give_up()
-        self._buffer.join(_JOIN_S)
+        if self._buffer is not None:
+            if not self._buffer.close(CLOSE_S):
+                self._output.give_up()
+            self._buffer.join(_JOIN_S)
         self._writer.tell_of_dropped()
 
     def close(self) -> None:
         """Finish, and be gone."""
         atexit.unregister(self.finish)
         self.finish()
+        self._output.close()
         super().close()
 
     def _renew(self) -> None:

@@ -27,6 +27,9 @@ class Output(Protocol):
     def give_up(self) -> None:
         """Have a write that waits for a slow reader end, and those after it: the deadline has passed."""
 
+    def close(self) -> None:
+        """Let go of what it opened itself."""
+
 
 class StreamOutput:
     """Any stream, by its own `write` and `flush`. A stream that blocks blocks the writer."""
@@ -50,33 +53,39 @@ class StreamOutput:
     def give_up(self) -> None:
         self._has_given_up = True
 
+    def close(self) -> None:
+        """Nothing: the stream is somebody else's."""
+
 
 class DescriptorOutput:
-    """A stream's file descriptor. Waits for a reader in short steps, so that it can always be told to give up.
+    """A file descriptor. Waits for a reader in short steps, so that it can always be told to give up.
 
-    The stream's own buffer is passed by: a thread that blocks inside of it would hold its lock, and Python aborts when
-    it cannot get that lock at exit.
+    Subclasses say which one.
     """
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._encoding = (stream.encoding or "utf-8").lower()
-        self._is_unicode = is_unicode(stream)
+    def __init__(self, encoding: str) -> None:
+        self._encoding = encoding.lower()
+        self._is_unicode = self._encoding.startswith("utf")
         self._has_given_up = False
         self._is_torn = False
 
     def write(self, lines: Sequence[str]) -> tuple[int, Exception | None]:
         written = 0
         try:
-            self._stream.flush()  # what others wrote to it comes first
-            descriptor = self._stream.fileno()
-            size = _FILE_BYTES if stat.S_ISREG(os.fstat(descriptor).st_mode) else _PIPE_BYTES
+            size = _piece_bytes(self._descriptor(0))
             for count, piece in _pieces(self._encoded(lines), size):
-                self._write_all(descriptor, piece, size)
+                self._write_all(self._descriptor(len(piece)), piece, size)
                 written += count
         except Exception as exc:
             return written, exc
         return written, None
+
+    def close(self) -> None:
+        """Nothing: the descriptor is somebody else's."""
+
+    def _descriptor(self, size_bytes: int) -> int:
+        """Return where to write so many bytes."""
+        raise NotImplementedError
 
     def give_up(self) -> None:
         self._has_given_up = True
@@ -107,17 +116,35 @@ class DescriptorOutput:
                 return
 
 
+class StreamDescriptorOutput(DescriptorOutput):
+    """The descriptor below a stream.
+
+    The stream's own buffer is passed by: a thread that blocks inside of it would hold its lock, and Python aborts when
+    it cannot get that lock at exit.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream.encoding)
+        self._stream = stream
+
+    def _descriptor(self, size_bytes: int) -> int:  # noqa: ARG002 - there is but one
+        self._stream.flush()  # what others wrote to it comes first
+        return self._stream.fileno()
+
+
 def output_for(stream: TextIO) -> Output:
     """Return the descriptor of a file or pipe, else the stream itself."""
-    return DescriptorOutput(stream) if has_descriptor(stream) else StreamOutput(stream)
+    return StreamDescriptorOutput(stream) if has_descriptor(stream) else StreamOutput(stream)
 
 
 def has_descriptor(stream: TextIO) -> bool:
     """Tell whether what is written to `stream` reaches a file descriptor as it is: no compression, no capture."""
-    if type(stream) is not io.TextIOWrapper or type(stream.buffer) is not io.BufferedWriter:
+    if type(stream) is not io.TextIOWrapper:
         return False
-    if type(stream.buffer.raw) is not io.FileIO:
-        return False
+    below = stream.buffer
+    lowest = below.raw if type(below) is io.BufferedWriter else below
+    if type(lowest) is not io.FileIO:
+        return False  # PYTHONUNBUFFERED leaves out the buffer in between
     try:
         # Not UTF-16, nor a byte order mark: lines are encoded one by one.
         return stream.fileno() >= 0 and "x".encode(stream.encoding) == b"x"
@@ -129,6 +156,10 @@ def is_unicode(stream: TextIO) -> bool:
     """Tell whether `stream` can write any character."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     return str(encoding).lower().startswith("utf")
+
+
+def _piece_bytes(descriptor: int) -> int:
+    return _FILE_BYTES if stat.S_ISREG(os.fstat(descriptor).st_mode) else _PIPE_BYTES
 
 
 def _pieces(lines: Iterator[bytes], most: int) -> Iterator[tuple[int, bytes]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging as stdlib_logging
+import os
 import sys
 from collections.abc import Mapping
 from types import TracebackType
@@ -10,12 +11,13 @@ from typing import Self, TextIO
 
 from undercroft._core.durations import Duration, to_seconds
 from undercroft._core.errors import near_names
-from undercroft.logging._errors import LogBufferError, LogFormatError
+from undercroft.logging._errors import LogBufferError, LogFileError, LogFormatError
+from undercroft.logging._file import FileOutput, LogFile
 from undercroft.logging._format import LineFormatter
 from undercroft.logging._handler import LineHandler, install, release
 from undercroft.logging._json import JsonFormatter
 from undercroft.logging._levels import Level, level_number
-from undercroft.logging._output import StreamOutput, has_descriptor, output_for
+from undercroft.logging._output import Output, StreamOutput, has_descriptor, output_for
 from undercroft.logging._plain import Conversion, Plain, Redactor, redactor_of
 from undercroft.logging._redact import Redaction
 from undercroft.logging._sampling import Sampler, Sampling
@@ -101,6 +103,7 @@ def setup_logging(
     level: Level | None = None,
     format: str = "auto",  # noqa: A002 - the plainest word, and the setting's name
     stream: TextIO | None = None,
+    file: LogFile | str | os.PathLike[str] | None = None,
     no_color: bool = False,
     fields: Mapping[str, object] | None = None,
     buffer: int | None = None,
@@ -121,6 +124,8 @@ def setup_logging(
         format: `"text"`, `"json"`, `"ecs"` (Elastic Common Schema), `"otel"` (OpenTelemetry's log data model), or
             `"auto"`: text when the stream is a terminal, JSON otherwise.
         stream: Where lines go; what `sys.stderr` is now when `None`. It is flushed, never closed.
+        file: Where lines go instead: a path, or a `LogFile` that says when a new one begins. Opened now, closed by the
+            setup, and opened again when it was renamed or removed, as logrotate does.
         no_color: Write no colours; text is coloured on a terminal only.
         fields: For every line, such as `{"service": "shop"}`; a line's own fields win. The text format leaves them out.
         buffer: How many lines may wait for the thread that writes them. When so many wait, a thread that runs an event
@@ -142,41 +147,52 @@ def setup_logging(
         LogLevelError: There is no such level.
         LogFormatError: There is no such format.
         LogBufferError: `buffer` is not a whole number from 0 up.
+        LogFileError: `file` cannot be opened, or a `stream` was given too.
+        RedactionError: A setting of `redaction` is wrong.
     """
     number = level_number("info" if level is None else level)
+    if file is not None and stream is not None:
+        raise LogFileError("lines go to a stream or to a file, and both were given", hint="leave one of them out")
     target = sys.stderr if stream is None else stream
     redactor = redactor_of(redaction)
     static = Conversion(redactor=redactor).fields(fields or {})
-    formatter = _formatter(format, target, no_color=no_color, redactor=redactor, static=static)
-    size = _buffer_size(buffer, target)
+    is_terminal = file is None and target.isatty()
+    formatter = _formatter(format, is_terminal=is_terminal, no_color=no_color, redactor=redactor, static=static)
+    can_block = file is not None or (has_descriptor(target) and not is_terminal)
+    size = _buffer_size(buffer, can_block=can_block)
+    output = _output(file, target, is_buffered=size > 0)
     tally = Tally(count)
-    output = output_for(target) if size else StreamOutput(target)
     writer = LineWriter(output, formatter, tally, also)
     sampler = None if sampling is None else Sampler(sampling)
     handler = LineHandler(output, formatter, writer, tally, buffer_size=size, sampler=sampler)
     install(handler, number)
-    is_for_people = isinstance(formatter, TextFormatter) and target.isatty()
+    is_for_people = is_terminal and isinstance(formatter, TextFormatter)
     takes_hooks = not is_for_people if uncaught is None else uncaught
     return LoggingSetup(handler, UncaughtHooks() if takes_hooks else None)
 
 
-def _buffer_size(buffer: int | None, stream: TextIO) -> int:
+def _output(file: LogFile | str | os.PathLike[str] | None, stream: TextIO, *, is_buffered: bool) -> Output:
+    if file is not None:
+        return FileOutput(file if isinstance(file, LogFile) else LogFile(path=file))
+    return output_for(stream) if is_buffered else StreamOutput(stream)
+
+
+def _buffer_size(buffer: int | None, *, can_block: bool) -> int:
     if buffer is None:
         # What is written to memory blocks nobody, and on a terminal lines come in order with what else is printed.
-        return _BUFFER if has_descriptor(stream) and not stream.isatty() else 0
+        return _BUFFER if can_block else 0
     if type(buffer) is not int or buffer < 0:
         raise LogBufferError(f"a buffer is a number of lines from 0 up, not {buffer!r}")
     return buffer
 
 
 def _formatter(
-    name: str, stream: TextIO, *, no_color: bool, redactor: Redactor, static: Mapping[str, Plain]
+    name: str, *, is_terminal: bool, no_color: bool, redactor: Redactor, static: Mapping[str, Plain]
 ) -> LineFormatter:
     chosen = name.strip().lower()
     if chosen not in _FORMATS:
         near = near_names(chosen, _FORMATS)
         raise LogFormatError(f"format {name!r} is not a log format", near=near, hint=f"formats: {', '.join(_FORMATS)}")
-    is_terminal = stream.isatty()
     if chosen == "text" or (chosen == "auto" and is_terminal):
         return TextFormatter(colors=is_terminal and not no_color, redactor=redactor, static=static)
     kinds = {"ecs": EcsFormatter, "otel": OtelFormatter}

@@ -82,11 +82,12 @@ class LineWriter:
         dropped = self._tally.take_untold()
         if not dropped:
             return
-        self._told_at = time.monotonic()
         told = our_entry(_WARNING, "warning", f"{dropped} log lines were dropped", {"dropped": dropped})
         with self._lock:
             written, _ = self._output.write([self._formatter.line(told)])
-        if not written:
+        if written:
+            self._told_at = time.monotonic()
+        else:
             self._tally.put_back_untold(dropped)
 
     def _failed(self, failure: Exception, lines: int) -> None:
