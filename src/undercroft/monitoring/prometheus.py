@@ -33,7 +33,7 @@ def include_registry(theirs: Collecting, *, registry: Registry | None = None) ->
     """Expose the metrics of a `prometheus_client` registry in every rendering from now on.
 
     They are written by `prometheus_client` itself, after undercroft's. Its numbers are those of this process; over
-    several processes, give it a registry with its own `MultiProcessCollector`.
+    several processes, give it a registry with its own `MultiProcessCollector`. Including it twice is including it once.
 
     Args:
         registry: Where to include it; by default the registry of the process.
@@ -58,6 +58,12 @@ class _Included:
             "prometheus_client.openmetrics.exposition", extra="prometheus", needed_for=needed_for
         )
         self._told: set[str] = set()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Included) and other._theirs is self._theirs
+
+    def __hash__(self) -> int:
+        return id(self._theirs)
 
     def names(self) -> set[str]:
         """Return the names of all its families and samples."""

@@ -240,9 +240,10 @@ class Registry:
         Raises:
             MetricTypeError: A name is taken; both owners are named.
         """
-        self._catalog.reserve(source.names(), source.owner)
         with self._catalog.lock:
-            self._sources = [*self._sources, source]
+            if source not in self._sources:
+                self._catalog.reserve(source.names(), source.owner)
+                self._sources = [*self._sources, source]
 
     # Sharing
 

@@ -41,7 +41,7 @@ class HistogramValue:
             return math.nan
         rank = q * self.count
         bounds = list(self.buckets)
-        at = next(index for index, bound in enumerate(bounds) if self.buckets[bound] >= rank)
+        at = next(index for index, bound in enumerate(bounds) if 0 < self.buckets[bound] >= rank)
         if bounds[at] == math.inf:
             return bounds[at - 1] if at else math.nan
         return self._within(bounds, at, rank)
@@ -52,7 +52,7 @@ class HistogramValue:
             return high
         low, below = (bounds[at - 1], self.buckets[bounds[at - 1]]) if at else (0.0, 0)
         here = self.buckets[high] - below
-        return low + (high - low) * (rank - below) / here if here else high
+        return low + (high - low) * (rank - below) / here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
