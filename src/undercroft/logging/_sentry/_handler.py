@@ -15,6 +15,8 @@ from undercroft.logging._sentry._outlet import Outlet
 from undercroft.logging._sentry._trail import Trail
 
 _OF_THE_SDK = ("sentry_sdk", "urllib3.connection", "urllib3.connectionpool")
+# An access line without an exception says that a request failed; the server, or whoever answered, says why.
+_TOLD_ELSEWHERE = "undercroft.access"
 _LEVELS = ((50, "fatal"), (40, "error"), (30, "warning"), (20, "info"), (0, "debug"))
 
 
@@ -54,8 +56,8 @@ class SentryHandler(stdlib_logging.Handler):
         entry = entry_of(record, self._redactor)
         message, fields = self._hiding.of(entry)
         names = entry.names.fields()
-        if record.levelno >= self._events:
-            exc = record.exc_info[1] if record.exc_info else None
+        exc = record.exc_info[1] if record.exc_info else None
+        if record.levelno >= self._events and (exc is not None or record.name != _TOLD_ELSEWHERE):
             self._outlet.send(_event(record, message, names, fields), exc)
         if record.levelno >= self._breadcrumbs:
             self._trail.add(names, _breadcrumb(record, message, fields))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from undercroft._core.context import Trace, correlation
+from undercroft._core.context import Correlation, Trace, correlation
 from undercroft.logging._sentry._handler import tags_of
 from undercroft.logging._sentry._scrub import Scrubber
 from undercroft.logging._sentry._trail import MAX_CRUMBS, Trail
@@ -14,6 +14,8 @@ Hook = Callable[[Any, Any], Any]
 User = Callable[[], Mapping[str, object] | None]
 """Returns whom the work going on is done for, such as `{"id": "42"}`; `None`: nobody, or it is not known."""
 
+NAMES_OF_ERROR = "__undercroft_names__"
+"""An exception's attribute: the `Correlation` of the request that it left, set by the middleware."""
 _HIDDEN_SPAN = "<not shown: it could not be redacted>"
 
 
@@ -38,13 +40,13 @@ class Hooks:
 
     def install(self, options: dict[str, Any]) -> None:
         """Let everything that a client with these `options` sends go through here."""
-        ours: dict[str, Callable[[Any], Any]] = {
+        ours: dict[str, Hook] = {
             "before_send": self._event,
             "before_send_transaction": self._event,
-            "before_send_log": self._scrubber.event,
-            "before_send_metric": self._scrubber.event,
-            "before_send_span": self._scrubber.event,
-            "before_breadcrumb": self._scrubber.breadcrumb,
+            "before_send_log": self._telemetry,
+            "before_send_metric": self._telemetry,
+            "before_send_span": self._telemetry,
+            "before_breadcrumb": self._breadcrumb,
         }
         for name, hook in ours.items():
             if name not in options:
@@ -63,11 +65,11 @@ class Hooks:
                 options[name] = theirs
         self._replaced.clear()
 
-    def _behind(self, theirs: Hook | None, ours: Callable[[Any], Any], *, may_drop: bool) -> Hook:
+    def _behind(self, theirs: Hook | None, ours: Hook, *, may_drop: bool) -> Hook:
         def chained(item: Any, hint: Any) -> Any:
             try:
                 kept = item if theirs is None else theirs(item, hint)
-                return None if kept is None and may_drop else ours(item if kept is None else kept)
+                return None if kept is None and may_drop else ours(item if kept is None else kept, hint)
             except Exception:
                 # Never the item itself: what could not be redacted must not be sent. A span cannot be dropped here.
                 self._note_failure()
@@ -75,15 +77,20 @@ class Hooks:
 
         return chained
 
-    def _event(self, event: dict[str, Any]) -> dict[str, Any]:
-        named = self._named(event)
+    def _telemetry(self, item: dict[str, Any], _: Any) -> dict[str, Any]:
+        return self._scrubber.event(item)
+
+    def _breadcrumb(self, crumb: dict[str, Any], _: Any) -> dict[str, Any]:
+        return self._scrubber.breadcrumb(crumb)
+
+    def _event(self, event: dict[str, Any], hint: Any) -> dict[str, Any]:
+        named = self._named(event, _names_for(hint))
         if event.get("type") is None:
             named["breadcrumbs"] = {"values": self._crumbs(named)}
         return self._scrubber.event(named)
 
-    def _named(self, event: dict[str, Any]) -> dict[str, Any]:
+    def _named(self, event: dict[str, Any], names: Correlation) -> dict[str, Any]:
         """Return a copy of `event` that says whose work it came from; what it says already stays."""
-        names = correlation()
         tags = event.get("tags") or {}
         named = {**event, "tags": {**tags_of(names.fields()), **(tags if isinstance(tags, Mapping) else dict(tags))}}
         if isinstance(named.get("extra"), Mapping):  # what a record carries for our own formatters
@@ -103,6 +110,16 @@ class Hooks:
         theirs = [crumb for crumb in values or () if isinstance(crumb, Mapping)]
         merged = sorted([*theirs, *self._trail.of(event["tags"])], key=lambda crumb: str(crumb.get("timestamp", "")))
         return [dict(crumb) for crumb in merged[-2 * MAX_CRUMBS :]]
+
+
+def _names_for(hint: Any) -> Correlation:
+    """Return the names of the work going on, or where it is over, of the work that the exception has left."""
+    here = correlation()
+    if here.request_id is not None or here.job_id is not None or here.trace is not None:
+        return here
+    exc_info = hint.get("exc_info") if isinstance(hint, Mapping) else None
+    left_from = getattr(exc_info[1], NAMES_OF_ERROR, None) if exc_info else None
+    return left_from if isinstance(left_from, Correlation) else here
 
 
 def _trace_context(trace: Trace) -> dict[str, str]:
