@@ -1,6 +1,7 @@
 """What starting and ending a span costs, in microseconds: `start_as_current_span`, three attributes, one processor.
 
-The SDK's defaults: parent-based always-on sampler, its limits, a processor whose methods do nothing. The tracer is made once.
+The SDK's defaults: parent-based always-on sampler, its limits, a processor whose methods do nothing. The tracer is made
+once.
 """
 
 import json
