@@ -160,10 +160,11 @@ def test_context_that_cannot_be_kept_is_a_note(
     assert tracker.list_groups()[0].sample.context == expected
 
 
+LEAVES = st.none() | st.integers() | st.text() | st.floats() | st.builds(object)
+
+
 @given(
-    st.dictionaries(
-        st.text(), st.recursive(st.none() | st.integers() | st.text() | st.floats() | st.builds(object), st.lists)
-    ),
+    st.dictionaries(st.text(), st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3), max_leaves=5)),
     st.lists(st.text() | st.builds(object)),
 )
 def test_capturing_never_raises_and_always_has_a_json_form(context: dict[str, object], arguments: list[object]) -> None:

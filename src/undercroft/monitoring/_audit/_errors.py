@@ -1,7 +1,7 @@
 """What the audit log raises. An entry that was not recorded always raises; nothing is dropped.
 
 UndercroftError
-├── AuditEntryError (ValueError)   misuse       an argument of `record`, `search` or the log itself cannot be used
+├── AuditEntryError (ConfigError)  misuse       an argument of `record`, `search` or the log itself cannot be used
 ├── AuditUnavailableError          unavailable  the store did not answer; the entry was not recorded
 └── AuditDamagedError              refused      a stored entry cannot be read
 """
