@@ -67,6 +67,7 @@ class SentryBridge:
         integrations: Integrations of the SDK to turn on besides, such as `StarletteIntegration()`.
         close_timeout: How long `close` waits for what is not sent yet.
         clock: What the limit on events is measured by.
+        what: The setting that the DSN came from; named in errors.
 
     Raises:
         MissingExtraError: `sentry-sdk` is not installed.
