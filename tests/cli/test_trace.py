@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import signal
 import subprocess
 from collections.abc import Awaitable, Callable
@@ -235,6 +237,23 @@ def test_reader_that_has_seen_enough_is_no_error(here: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("variables", "has_color"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_errors_are_red_on_a_terminal_only_where_that_is_wanted(
+    here: Path, variables: dict[str, str], has_color: bool
+) -> None:
+    ours, theirs = pty.openpty()
+    try:
+        for command in (["trace", "req-00000001"], ["logs", "--level", "error"]):
+            settings = {**environment(TERM="xterm", **variables)}
+            subprocess.run([*COMMAND, *command], cwd=here, env=settings, stdout=theirs, check=True)
+            printed = os.read(ours, 65_536).decode()
+            assert ("\x1b[31m" in printed) is has_color
+            assert "no receipt" in printed
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 # --- What is in it may be anybody's -----------------------------------------------------------------------------------
