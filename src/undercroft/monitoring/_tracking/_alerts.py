@@ -38,7 +38,7 @@ class _Watch(msgspec.Struct):
 
 
 class Alerts:
-    """Evaluates rules and notifies. One for a process, used from one event loop; its state is in memory and ends with it.
+    """Evaluates rules and notifies. One for a process, used from one event loop; its state ends with it.
 
     A rule's alert is `ok`, then `pending` while its comparison holds, then `firing` once it has held for `for_`; it is
     `ok` again when the comparison no longer holds. An event is made when it begins to fire and when it ends, never in

@@ -1,9 +1,9 @@
 """What error tracking, alerts and incidents raise. Capturing an exception never does: one is being handled.
 
 UndercroftError
-├── TrackingError (ConfigError)             misuse   a limit, a quantile or a duration cannot be used
+├── TrackingError (ConfigError)             misuse   a limit, a quantile, … cannot be used; no room
 │   └── AlertRuleError                      misuse   a rule is not valid, or its name is taken
-├── IncidentNotFoundError (LookupError)     misuse   no incident has this id, or it is one of those forgotten
+├── IncidentNotFoundError (LookupError)     refused  no incident has this id, or it is one of those forgotten
 └── IncidentTransitionError                 refused  an incident cannot go from its status to that one
 """
 
@@ -13,7 +13,7 @@ from undercroft._core.errors import ConfigError, Kind, UndercroftError
 
 
 class TrackingError(ConfigError):
-    """A limit, a quantile or a duration cannot be used."""
+    """A limit, a quantile, a severity or a duration cannot be used, or there is no room for another incident."""
 
     code = "UC1600"
 
@@ -28,6 +28,8 @@ class IncidentNotFoundError(UndercroftError, LookupError):
     """No incident has this id here; `incident_id` is the id."""
 
     code = "UC1602"
+    kind = Kind.REFUSED
+    http_status = 404
 
     def __init__(self, message: str, *, incident_id: str, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
