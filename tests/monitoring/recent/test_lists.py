@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import anyio
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,8 @@ from tests.monitoring.recent._make import BEGAN_S, line, span
 from undercroft._core.clock import VirtualClock
 from undercroft._core.durations import DurationError
 from undercroft.monitoring import RecentLevelError, RecentStore
+from undercroft.monitoring._recent._reading import Wanted, searched_text
+from undercroft.monitoring._recent._rows import line_of
 
 pytestmark = pytest.mark.anyio
 DEADLINE_S = 10
@@ -129,6 +132,20 @@ def test_lines_are_those_that_a_plain_search_finds(
     wanted = [row for row in rows if word in f"shop {row[1]} {row[2]}"]
     last = wanted[len(wanted) - limit :] if limit < len(wanted) else wanted
     assert anyio.run(found) == [f"{n} {of}" for _, n, of in sorted(last, key=lambda row: row[0])]
+
+
+@given(
+    text=st.text(max_size=30),
+    value=st.text(max_size=20) | st.integers() | st.lists(st.text(max_size=5), max_size=3),
+    cut=st.tuples(st.integers(0, 60), st.integers(0, 60)),
+)
+def test_line_that_shows_a_text_is_never_passed_over(text: str, value: Any, cut: tuple[int, int]) -> None:
+    body = msgspec.json.encode(line(text, key=value)).decode()
+    shown = searched_text(line_of(body))
+    part = shown[min(cut) : max(cut)]
+
+    assert Wanted(contains=part).may_take(body)
+    assert Wanted(contains=part).takes(line_of(body))
 
 
 # --- Following --------------------------------------------------------------------------------------------------------
