@@ -151,13 +151,7 @@ def test_gauge_is_one_value_as_declared(directory: Path, across: str, expected: 
     for registry, number in zip(registries, (3, 5, 1), strict=True):
         Gauge("waiting", across=across, registry=registry).set(number)  # type: ignore[arg-type]
     assert value(registries[0], "waiting") == expected
-    assert value(Registry_of_another_process(directory), "waiting") == expected
-
-
-def Registry_of_another_process(directory: Path) -> Registry:
-    registry = Registry()
-    registry.attach(directory)
-    return registry
+    assert value(attached(directory, 1)[0], "waiting") == expected
 
 
 def test_gauge_of_each_process_has_the_label_worker(directory: Path, registry: Registry) -> None:
@@ -231,7 +225,7 @@ def test_handles_are_counted_and_the_last_one_ends_the_sharing(directory: Path) 
 
 def test_second_directory_is_refused(directory: Path, tmp_path: Path) -> None:
     registry = Registry()
-    with registry.attach(directory), pytest.raises(MetricsDirectoryError, match="shared in .* already"):
+    with registry.attach(directory), pytest.raises(MetricsDirectoryError, match=r"shared in .* already"):
         registry.attach(tmp_path / "other")
     with registry.attach(tmp_path / "other"):
         registry.increment("orders")

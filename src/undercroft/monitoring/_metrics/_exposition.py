@@ -60,7 +60,7 @@ def _plain(name: str, rows: Iterable[Row]) -> Iterator[str]:
 def _histogram(family: Family, *, has_exemplars: bool) -> Iterator[str]:
     name = family.name
     bounds = [f'le="{_bound_text(bound)}"}} ' for bound in (*family.bounds, math.inf)]
-    # OpenMetrics has no sum where a value may be negative; it could go down, as a counter must not.
+    # OpenMetrics has no sum (and then no count) where values are negative: it would go down, as a counter must not.
     has_sum = not has_exemplars or not family.bounds or family.bounds[0] >= 0
     for row in family.rows:
         total, *counts = row.numbers
@@ -71,9 +71,8 @@ def _histogram(family: Family, *, has_exemplars: bool) -> Iterator[str]:
             exemplar = row.exemplars.get(place) if has_exemplars else None
             yield f"{opening}{bound}{cumulative!r}{_exemplar(exemplar)}\n"
         labels = f"{{{row.labels}}}" if row.labels else ""
-        yield f"{name}_count{labels} {cumulative!r}\n"
         if has_sum and (total >= 0 or not has_exemplars):
-            yield f"{name}_sum{labels} {number_text(total)}\n"
+            yield f"{name}_count{labels} {cumulative!r}\n{name}_sum{labels} {number_text(total)}\n"
 
 
 def _exemplar(exemplar: Exemplar | None) -> str:

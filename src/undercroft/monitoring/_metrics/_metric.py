@@ -71,7 +71,7 @@ class Metric:
     @property
     def help(self) -> str:
         """What the exposition says about it."""
-        return self.declaration.help or f"The {self.kind} {self.name}."
+        return self.declaration.help.strip() or f"The {self.kind} {self.name}."
 
     @property
     def bounds(self) -> tuple[float, ...]:
