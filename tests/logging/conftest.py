@@ -44,7 +44,30 @@ def terminal() -> Terminal:
 
 
 @pytest.fixture
-def log_as(lines: Lines) -> Iterator[Callable[..., LoggingSetup]]:
+def alone() -> None:
+    """Have no other handlers on the root logger while the test runs: ours is handed its lines directly."""
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
+    """Take pytest's own handlers off for tests that are `alone`; it puts them on again just before each test."""
+    root = logging.getLogger()
+    others = list(root.handlers) if "alone" in {*pyfuncitem.fixturenames, pyfuncitem.funcargs.get("place")} else []
+    for handler in others:
+        root.removeHandler(handler)
+    yield
+    for handler in others:
+        root.addHandler(handler)
+
+
+@pytest.fixture(params=["alone", "beside others"])
+def place(request: pytest.FixtureRequest) -> str:
+    """Once with no handler beside ours, and once behind the standard library's records, which others see too."""
+    return str(request.param)
+
+
+@pytest.fixture
+def log_as(lines: Lines, place: str) -> Iterator[Callable[..., LoggingSetup]]:
     """Return `setup_logging` onto `lines`; what it set up is closed after the test."""
     made: list[LoggingSetup] = []
 

@@ -4,6 +4,8 @@ Written from what the Unicode standard, the grammars of the languages named and 
 (ECMA-48) define; no list of anybody else's is copied here.
 """
 
+# ruff: noqa: RUF001 - look-alikes are what this is about
+
 from __future__ import annotations
 
 import itertools

@@ -25,7 +25,7 @@ import pytest
 
 from undercroft.logging import LogBufferError, Logger, LoggingSetup, logger, setup_logging
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("alone")]
 DEADLINE_S = 20.0
 
 
@@ -149,7 +149,7 @@ def test_a_thread_waits_for_a_stuck_writer_only_once(gate: Gate) -> None:
 
 
 async def test_an_event_loop_goes_on_while_nobody_reads_the_pipe(pipe: tuple[int, TextIO]) -> None:
-    reading, stream = pipe
+    _, stream = pipe
     setup = setup_logging(format="json", stream=stream, buffer=100, uncaught=False)
     ticks = 0
 
@@ -532,7 +532,7 @@ def test_also_gets_each_line_that_was_written_as_an_object_in_the_writers_thread
     with setup_logging(
         format="text", file=path, also=lambda line: got.append((threading.current_thread().name, dict(line)))
     ):
-        logger.info("x", password="hunter2", text="\ud800")  # noqa: S106 - a canary
+        logger.info("x", password="hunter2", text="\ud800")
         logging.getLogger("theirs").warning("y")
     assert [thread for thread, _ in got] == ["undercroft-log-writer"] * 2
     assert [line["message"] for _, line in got] == ["x", "y"]

@@ -1,4 +1,4 @@
-"""Every naughty string, in every place of a record, through every format: one line, that parses, with the string in it."""
+"""Every naughty string, in every place of a record, through every format: one line, that parses, with the string."""
 
 from __future__ import annotations
 
@@ -104,19 +104,19 @@ def test_there_are_as_many_as_in_the_big_lists() -> None:
     assert len(set(STRINGS)) == len(STRINGS)
 
 
-@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.__name__)
+@pytest.mark.parametrize("make", PLACES, ids=lambda make: make.__name__)
 @pytest.mark.parametrize("name", FORMATTERS)
-def test_a_naughty_string_is_one_line_wherever_it_is(name: str, place: Place) -> None:
+def test_a_naughty_string_is_one_line_wherever_it_is(name: str, make: Place) -> None:
     for text in STRINGS:
-        line = without_our_colors(FORMATTERS[name].format(place(text)))
+        line = without_our_colors(FORMATTERS[name].format(make(text)))
         assert is_one_line(line), ascii(text)
 
 
-@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.__name__)
+@pytest.mark.parametrize("make", PLACES, ids=lambda make: make.__name__)
 @pytest.mark.parametrize("name", JSON)
-def test_a_naughty_string_leaves_json_that_is_json(name: str, place: Place) -> None:
+def test_a_naughty_string_leaves_json_that_is_json(name: str, make: Place) -> None:
     for text in STRINGS:
-        line = json.loads(JSON[name].format(place(text)), object_pairs_hook=_without_twins)
+        line = json.loads(JSON[name].format(make(text)), object_pairs_hook=_without_twins)
         assert isinstance(line, Mapping), ascii(text)
 
 
