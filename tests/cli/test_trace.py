@@ -150,9 +150,12 @@ def test_place_is_the_option_then_the_url_then_the_home(here: Path) -> None:
     assert code() == 3
     assert code(UNDERCROFT_HOME=kept) == 0
     assert code(UNDERCROFT_HOME="nowhere", UNDERCROFT_RECENT=url) == 0
-    assert code("--home", kept, UNDERCROFT_RECENT="off") == 0
-    assert code(UNDERCROFT_HOME=kept, UNDERCROFT_RECENT="off") == 3
+    assert code("--home", kept, UNDERCROFT_RECENT="none") == 0
+    assert code(UNDERCROFT_HOME=kept, UNDERCROFT_RECENT="none") == 3
     assert code(UNDERCROFT_RECENT="recent.db") == 3
+    (elsewhere / "home").write_text(f"{kept}\n")
+    assert code(UNDERCROFT_HOME_FILE="home") == 0
+    assert code(UNDERCROFT_HOME_FILE="not there") == 3
 
 
 def test_trace_and_logs_load_no_application(here: Path) -> None:

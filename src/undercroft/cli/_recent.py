@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from undercroft._core.errors import ConfigError
 from undercroft.cli._report import has_color
 
 if TYPE_CHECKING:
@@ -57,21 +58,31 @@ def existing_file(home: str | None, variables: Mapping[str, str]) -> Path:
 
     Raises:
         RecentMissingError: It does not exist.
-        UrlError: `UNDERCROFT_RECENT` names no file.
+        ConfigError: `UNDERCROFT_RECENT` names no file, or a `…_FILE` cannot be read.
     """
     from undercroft._core.url import Url
     from undercroft.monitoring import RecentMissingError
 
-    url = "" if home else variables.get("UNDERCROFT_RECENT", "")
-    if url.strip().lower() == "off":
-        raise RecentMissingError("UNDERCROFT_RECENT is off: no spans and lines are kept", hint=_KEEP)
+    url = "" if home else _setting(variables, "UNDERCROFT_RECENT")
+    if url.lower() == "none":
+        raise RecentMissingError("UNDERCROFT_RECENT is none: no spans and lines are kept", hint=_KEEP)
     if url:
         path = Path(Url.parse(url, what="UNDERCROFT_RECENT").file_path(what="UNDERCROFT_RECENT"))
     else:
-        path = Path(home or variables.get("UNDERCROFT_HOME") or ".undercroft") / "recent.db"
+        path = Path(home or _setting(variables, "UNDERCROFT_HOME") or ".undercroft") / "recent.db"
     if not path.is_file():
         raise RecentMissingError(f"no spans and lines are kept in {path}", hint=_KEEP)
     return path
+
+
+def _setting(variables: Mapping[str, str], name: str) -> str:
+    file = variables.get(f"{name}_FILE")
+    if variables.get(name) or not file:
+        return variables.get(name, "").strip()
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{name}_FILE: {file} cannot be read: {exc}", hint="name a text file") from exc
 
 
 _KEEP = (
