@@ -31,6 +31,7 @@ from undercroft.monitoring._tracing._otlp_settings import (
     checked_compression,
     checked_headers,
     checked_protocol,
+    checked_sizes,
     resource_from,
     settings_from,
     target_of,
@@ -39,6 +40,9 @@ from undercroft.monitoring._tracing._protocol import AttributeValue, FinishedSpa
 from undercroft.monitoring._tracing._values import put_all
 
 __all__ = ["ExportCounts", "OtlpExporter"]
+
+_LEAST_INTERVAL_S = 0.01
+"""The thread sleeps at least so long between batches that are not full, whatever is asked for."""
 
 
 class OtlpExporter:
@@ -101,10 +105,11 @@ class OtlpExporter:
         self._first_wait_s = to_seconds(first_wait, name="first_wait")
         self._clock = clock or SystemClock()
         self._transport = transport
+        checked_sizes(buffer_size=buffer_size, batch_size=batch_size)
         limits = Limits(
             buffer_size=buffer_size,
             batch_size=min(batch_size, buffer_size),
-            interval_s=to_seconds(interval, name="interval"),
+            interval_s=max(to_seconds(interval, name="interval"), _LEAST_INTERVAL_S),
             drain_s=to_seconds(drain_timeout, name="drain_timeout"),
         )
         self._batches = Batches(self._open_sender, limits, shown=str(self._target))

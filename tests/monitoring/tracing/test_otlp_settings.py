@@ -122,7 +122,15 @@ def test_ipv6_endpoint_keeps_its_brackets(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"timeout": -1}, {"interval": "soon"}, {"protocol": "grpc"}, {"compression": "br"}]
+    "options",
+    [
+        {"timeout": -1},
+        {"interval": "soon"},
+        {"protocol": "grpc"},
+        {"compression": "br"},
+        {"batch_size": 0},
+        {"buffer_size": -1},
+    ],
 )
 def test_wrong_arguments_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="UC"):

@@ -147,6 +147,42 @@ def test_redaction_may_change_the_type() -> None:
     assert taken.only.attributes == {"a": "{'was': 1}"}
 
 
+def test_only_what_is_harmless_is_not_asked_for_again() -> None:
+    asked: list[object] = []
+
+    def note(name: str, value: object) -> object:
+        asked.append(value)
+        return _without_secrets(name, value)
+
+    taken = Taken()
+    with setup_tracing(processors=[taken], redact=note):
+        for _ in range(3):
+            start_span("work", attributes={"a": SECRET, "b": "GET", "c": SECRET * 100, "d": 7}).end()
+
+    assert [asked.count(value) for value in ("work", "GET", SECRET, SECRET * 100, 7)] == [1, 1, 3, 3, 3]
+    assert SECRET not in repr(taken.spans)
+
+
+def test_another_setups_redaction_is_asked_anew() -> None:
+    taken = Taken()
+    with setup_tracing(processors=[taken], redact=lambda name, value: value):
+        start_span("work", attributes={"a": SECRET}).end()
+    with setup_tracing(processors=[taken], redact=_without_secrets):
+        start_span("work", attributes={"a": SECRET}).end()
+
+    assert [span.attributes["a"] for span in taken.spans] == [SECRET, "[redacted]"]
+
+
+def test_many_different_texts_are_still_redacted() -> None:
+    taken = Taken()
+    with setup_tracing(processors=[taken], redact=_without_secrets):
+        for number in range(5_000):
+            start_span("work", attributes={"a": f"{number}", "b": SECRET}).end()
+
+    assert len(taken.spans) == 5_000
+    assert SECRET not in repr(taken.spans)
+
+
 def test_redaction_that_raises_keeps_nothing_of_the_value() -> None:
     def broken(name: str, value: object) -> object:
         raise RuntimeError("bug")

@@ -125,6 +125,17 @@ def checked_compression(compression: str) -> Compression:
     return cast("Compression", compression)
 
 
+def checked_sizes(**sizes: int) -> None:
+    """Return if each is at least 1.
+
+    Raises:
+        OtlpSettingError: One is not.
+    """
+    for name, size in sizes.items():
+        if size < 1:
+            raise OtlpSettingError(f"{name} is {size}", hint="give the number of spans, at least 1")
+
+
 def settings_from(environ: Mapping[str, str]) -> FromEnviron | None:
     """Return what `environ` says; `None` when it asks for no export of traces over OTLP. An empty value is none.
 

@@ -49,7 +49,7 @@ class FinishedSpan(msgspec.Struct, frozen=True, kw_only=True):
     end_time_ns: int
     """`start_time_ns` plus a duration that was measured monotonically: never before the start."""
     attributes: dict[str, AttributeValue] = {}
-    """At most 128, with texts of at most 4,096 characters."""
+    """At most 128 and `error.type`, with texts of at most 4,096 characters."""
     dropped_attributes: int = 0
     """How many more there were."""
     events: list[SpanEvent] = []

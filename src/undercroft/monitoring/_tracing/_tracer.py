@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from undercroft.monitoring._tracing._span import Span
 
 Redact = Callable[[str, object], object]
-"""`redact(name, value)` returns what may be kept of an attribute, in the same or another type."""
+"""`redact(name, value)` returns what may be kept of an attribute, in the same or another type. Always the same for the
+same: a short text that is let through unchanged is not asked for again."""
 
 _MAX_LIVE = 4_096
+# Methods, routes and hosts come again and again. Only what was let through unchanged is remembered: never a secret.
+_MAX_HARMLESS, _MAX_HARMLESS_TEXT = 2_048, 256
 
 
 Ambient = Literal["yes", "no", "same trace"]
@@ -171,12 +174,21 @@ class Tracer:
 
     def redacted(self, name: str, value: AttributeValue) -> object:
         """Return what may be kept of `value`. Fails closed: nothing of it when the redaction raises."""
-        assert self.redact is not None
+        harmless, redact = self._harmless, self.redact
+        assert redact is not None
+        is_text = type(value) is str
+        if is_text and (name, value) in harmless:
+            return value
         try:
-            return self.redact(name, value)
+            left = redact(name, value)
         except Exception:  # the redaction is the application's, and may have any bug
             self.redaction_failures += 1
             return "[redaction failed]"
+        if is_text and left == value and len(str(value)) <= _MAX_HARMLESS_TEXT:
+            if len(harmless) >= _MAX_HARMLESS:
+                harmless.clear()
+            harmless.add((name, str(value)))
+        return left
 
     def counts(self) -> TracingCounts:
         return TracingCounts(
@@ -190,6 +202,7 @@ class Tracer:
         self.processors = tuple(setup.processors)
         self.sampler = setup.sampler
         self.redact = setup.redact
+        self._harmless: set[tuple[str, str]] = set()  # after it: whoever sees the new set must see the new redaction
         self.bridge = setup.bridge
         self.now_ns, self.tick_ns = setup.ticks.now_ns, setup.ticks.tick_ns
         self.is_recording = bool(self.processors) or self.bridge is not None
