@@ -159,7 +159,7 @@ def test_only_what_is_harmless_is_not_asked_for_again() -> None:
         for _ in range(3):
             start_span("work", attributes={"a": SECRET, "b": "GET", "c": SECRET * 100, "d": 7}).end()
 
-    assert [asked.count(value) for value in ("work", "GET", SECRET, SECRET * 100, 7)] == [1, 1, 3, 3, 3]
+    assert [asked.count(value) for value in ("work", "GET", SECRET, SECRET * 100, 7)] == [1, 1, 3, 3, 1]
     assert SECRET not in repr(taken.spans)
 
 

@@ -94,8 +94,8 @@ def setup_tracing(
         sampler: Which traces are recorded; everything whose parent is, and every new trace, when `None`.
         redact: `redact(name, value)` returns what may be kept of an attribute's value (of each item, if it is a list),
             or of a text that has one of the names `span.name`, `status.message`, `event.name`. Called when a span ends,
-            in the thread that ended it, but not again for a short text that it let through unchanged. What it raises
-            for is left out.
+            in the thread that ended it, but not again for a short text or an integer that it let through
+            unchanged. What it raises for is left out.
         clock: The host's, in nanoseconds, when `None`.
         opentelemetry: Make spans with OpenTelemetry's tracer provider, so that either side's spans are parents of the
             other's, and its exporters have them too: `"auto"` where the application has set one, `True` to require

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Redact = Callable[[str, object], object]
 """`redact(name, value)` returns what may be kept of an attribute, in the same or another type. Always the same for the
-same: a short text that is let through unchanged is not asked for again."""
+same: a short text or a number that is let through unchanged is not asked for again."""
 
 _MAX_LIVE = 4_096
 # Methods, routes and hosts come again and again. Only what was let through unchanged is remembered: never a secret.
@@ -176,18 +176,19 @@ class Tracer:
         """Return what may be kept of `value`. Fails closed: nothing of it when the redaction raises."""
         harmless, redact = self._harmless, self.redact
         assert redact is not None
-        is_text = type(value) is str
-        if is_text and (name, value) in harmless:
+        kind = type(value)
+        may_repeat = kind is int or (kind is str and len(value) <= _MAX_HARMLESS_TEXT)  # type: ignore[arg-type]
+        if may_repeat and (name, value) in harmless:
             return value
         try:
             left = redact(name, value)
         except Exception:  # the redaction is the application's, and may have any bug
             self.redaction_failures += 1
             return "[redaction failed]"
-        if is_text and left == value and len(str(value)) <= _MAX_HARMLESS_TEXT:
+        if may_repeat and left == value:
             if len(harmless) >= _MAX_HARMLESS:
                 harmless.clear()
-            harmless.add((name, str(value)))
+            harmless.add((name, value))
         return left
 
     def counts(self) -> TracingCounts:
@@ -202,7 +203,7 @@ class Tracer:
         self.processors = tuple(setup.processors)
         self.sampler = setup.sampler
         self.redact = setup.redact
-        self._harmless: set[tuple[str, str]] = set()  # after it: whoever sees the new set must see the new redaction
+        self._harmless: set[tuple[str, object]] = set()  # after it: whoever sees the new set must see the new redaction
         self.bridge = setup.bridge
         self.now_ns, self.tick_ns = setup.ticks.now_ns, setup.ticks.tick_ns
         self.is_recording = bool(self.processors) or self.bridge is not None
