@@ -52,7 +52,8 @@ def alone() -> None:
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
     """Take pytest's own handlers off for tests that are `alone`; it puts them on again just before each test."""
     root = logging.getLogger()
-    others = list(root.handlers) if "alone" in {*pyfuncitem.fixturenames, pyfuncitem.funcargs.get("place")} else []
+    is_alone = "alone" in {*pyfuncitem.fixturenames, pyfuncitem.funcargs.get("place")}
+    others = list(root.handlers) if is_alone and "caplog" not in pyfuncitem.fixturenames else []
     for handler in others:
         root.removeHandler(handler)
     yield

@@ -57,10 +57,11 @@ class EcsFormatter(ObjectFormatter):
         line.update(_error(entry.error, "error.type", "error.message", "error.stack_trace"))
         line.update({theirs: self.static[ours] for ours, theirs in _ECS_SERVICE.items() if ours in self.static})
         static = {name: value for name, value in self.static.items() if name not in _ECS_SERVICE}
-        job = {"job_id": names["job_id"]} if "job_id" in names else {}
-        labels = {**static, **fields, **job}
+        labels = {name.translate(_ECS_LABEL): _label(value) for name, value in {**static, **fields}.items()}
+        if "job_id" in names:
+            labels["job_id"] = names["job_id"]  # last: "job.id" is another spelling of it
         if labels:
-            line["labels"] = {name.translate(_ECS_LABEL): _label(value) for name, value in labels.items()}
+            line["labels"] = labels
         return line
 
 

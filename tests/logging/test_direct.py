@@ -1,0 +1,114 @@
+"""Lines go past the standard library's records only where nobody could see one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from undercroft.logging import Logger, logger
+
+pytestmark = pytest.mark.usefixtures("alone")
+SetUp = Callable[..., Any]
+
+
+@pytest.fixture
+def records(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The messages of the records that are made."""
+    made: list[str] = []
+    original = logging.Logger.makeRecord
+
+    def make(self: logging.Logger, *args: Any, **options: Any) -> logging.LogRecord:
+        record = original(self, *args, **options)
+        made.append(record.getMessage())
+        return record
+
+    monkeypatch.setattr(logging.Logger, "makeRecord", make)
+    return made
+
+
+@pytest.fixture(params=["alone"])
+def place(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_no_record_is_made_where_no_other_handler_is(log_as: SetUp, lines: Any, records: list[str]) -> None:
+    log_as()
+    logger.info("x", a=1)
+    Logger(module="shop.http").warning("y", {"b": [1]})
+    assert records == []
+    assert [line["message"] for line in lines.objects] == ["x", "y"]
+
+
+def test_a_handler_beside_ours_gets_a_record(log_as: SetUp, lines: Any, records: list[str]) -> None:
+    log_as()
+    seen: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: seen.append(record.getMessage())  # type: ignore[method-assign]
+    for target in (logging.getLogger(), logging.getLogger("shop")):
+        target.addHandler(handler)
+        Logger(module="shop.http").info("x")
+        target.removeHandler(handler)
+    assert (seen, len(records), len(lines.objects)) == (["x", "x"], 2, 2)
+
+
+def test_a_filter_sees_each_line(log_as: SetUp, lines: Any) -> None:
+    setup = log_as()
+    target = logging.getLogger("shop.filtered")
+
+    def refuse(record: logging.LogRecord) -> bool:
+        return record.getMessage() != "no"
+
+    for filtered in (target, setup._handler):
+        filtered.addFilter(refuse)
+        Logger(module="shop.filtered").info("no")
+        Logger(module="shop.filtered").info("yes")
+        filtered.removeFilter(refuse)
+    assert [line["message"] for line in lines.objects] == ["yes", "yes"]
+
+
+def test_a_level_of_our_handler_holds(log_as: SetUp, lines: Any) -> None:
+    setup = log_as()
+    setup._handler.setLevel(logging.ERROR)
+    logger.info("no")
+    logger.error("yes")
+    assert [line["message"] for line in lines.objects] == ["yes"]
+
+
+def test_a_logger_that_does_not_propagate_writes_no_line(log_as: SetUp, lines: Any) -> None:
+    log_as()
+    target = logging.getLogger("shop.silent")
+    target.addHandler(logging.NullHandler())
+    target.propagate = False
+    try:
+        Logger(module="shop.silent").info("x")
+        Logger(module="shop.silent.below").info("x")
+    finally:
+        target.propagate = True
+        target.handlers.clear()
+    assert lines.objects == []
+
+
+def test_a_record_factory_makes_the_records(log_as: SetUp, lines: Any, records: list[str]) -> None:
+    log_as()
+    before = logging.getLogRecordFactory()
+    logging.setLogRecordFactory(lambda *args, **options: before(*args, **options))
+    try:
+        logger.info("x")
+    finally:
+        logging.setLogRecordFactory(before)
+    assert records == ["x"]
+
+
+def test_who_wraps_call_handlers_sees_each_record(
+    log_as: SetUp, lines: Any, records: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the Sentry SDK does."""
+    log_as()
+    original = logging.Logger.callHandlers
+    monkeypatch.setattr(logging.Logger, "callHandlers", lambda self, record: original(self, record))
+    logger.info("x")
+    assert records == ["x"]
+    assert len(lines.objects) == 1
