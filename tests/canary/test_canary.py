@@ -16,11 +16,11 @@ import pytest
 
 from tests.canary._secrets import CANARIES
 from tests.canary._world import World, hunt
-from tests.canary.surfaces import IN_ANOTHER_PROCESS, NAMES, drive_of
+from tests.canary.surfaces import NAMES, SLOW, drive_of
 from undercroft.logging import setup_logging
 
 FORMATS = ("json", "text", "ecs", "otel")
-RUNS = [(name, form) for name in NAMES for form in (FORMATS[:1] if name in IN_ANOTHER_PROCESS else FORMATS)]
+RUNS = [(name, form) for name in NAMES for form in (FORMATS[:1] if name in SLOW else FORMATS)]
 
 
 @pytest.mark.anyio

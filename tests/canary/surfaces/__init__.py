@@ -30,8 +30,8 @@ NAMES = (
     "traces",
     "tracking",
 )
-IN_ANOTHER_PROCESS = ("cli",)
-"""Run once, not once for each format of lines."""
+SLOW = ("cli", "connections")
+"""Run once, not once for each format of lines: they start processes, or wait for servers that are not there."""
 
 
 def drive_of(name: str) -> Drive:

@@ -42,7 +42,6 @@ WITHOUT_SERVERS = (
     ("check", "app", "--json", "--debug"),
     ("services", "app", "--debug"),
     ("queue", "jobs", "app", "--debug"),
-    ("version",),
 )
 ON_THE_QUEUE = (("queue", "jobs", "app", "--json"), ("queue", "dead", "app"), ("queue", "stats", "app", "--json"))
 

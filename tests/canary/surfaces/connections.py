@@ -35,22 +35,27 @@ async def drive(world: World) -> None:
 
 async def _servers_that_are_away(world: World) -> None:
     sql, redis, mongo = (world.secret(name) for name in ("sql.password", "redis.password", "mongo.password"))
-    for environ in (
-        {"DATABASE_URL": f"postgresql://shop:{sql}@{NOBODY}/shop"},
-        {"DATABASE_URL": f"mysql://shop:{sql}@{NOBODY}/shop"},
-        {"REDIS_URL": f"redis://shop:{redis}@{NOBODY}/0"},
-        {"MONGODB_URI": f"mongodb://shop:{mongo}@{NOBODY}/shop"},
-    ):
-        where = {"UNDERCROFT_QUEUE": "sqlite:///queue.db", "UNDERCROFT_START_TIMEOUT": "300ms"}
-        infra = Infra(environ={**where, **environ}, email_from="s@example.com", home=world.home)
-        try:
-            async with infra:
-                raise AssertionError("nobody answers there")
-        except UndercroftError as error:
-            world.take("errors", error, repr(error.__cause__))
-        world.take("services", infra.services, *await infra.report_services())
-        world.take("findings", *await infra.check())
+    async with anyio.create_task_group() as group:
+        for name, url in (
+            ("DATABASE_URL", f"postgresql://shop:{sql}@{NOBODY}/shop"),
+            ("DATABASE_URL", f"mysql://shop:{sql}@{NOBODY}/shop"),
+            ("REDIS_URL", f"redis://shop:{redis}@{NOBODY}/0"),
+            ("MONGODB_URI", f"mongodb://shop:{mongo}@{NOBODY}/shop"),
+        ):
+            group.start_soon(_server_that_is_away, world, {name: url})
     world.expect(NOBODY)
+
+
+async def _server_that_is_away(world: World, environ: dict[str, str]) -> None:
+    where = {"UNDERCROFT_QUEUE": "memory://", "UNDERCROFT_START_TIMEOUT": "300ms"}
+    infra = Infra(environ={**where, **environ}, email_from="s@example.com", home=world.home)
+    try:
+        async with infra:
+            raise AssertionError("nobody answers there")
+    except UndercroftError as error:
+        world.take("errors", error, repr(error.__cause__))
+    world.take("services", infra.services, *await infra.report_services())
+    world.take("findings", *await infra.check())
 
 
 async def _statements(world: World) -> None:
