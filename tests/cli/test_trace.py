@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from tests.cli._process import COMMAND, Running, environment, run
 from tests.monitoring.recent._make import line, span
 from undercroft._core.clock import VirtualClock
-from undercroft.cli._recent import safe
-from undercroft.cli._trace import shown_ms, shown_offset, story_lines
-from undercroft.monitoring import FinishedSpan, RecentStore, SpanLink, Story
+from undercroft._core.errors import ConfigError
+from undercroft.cli._recent import existing_file, safe
+from undercroft.cli._waterfall import shown_ms, shown_offset, story_lines
+from undercroft.monitoring import FinishedSpan, RecentMissingError, RecentStore, SpanLink, Story
 from undercroft.monitoring._recent._tree import tree_of
 
 HOSTILE = "a\x1b[31mred\x1b[0m\nforged line\u202eevil\x07\r\x9b2J\u2028\U000e0041"
@@ -31,7 +32,13 @@ HOSTILE = "a\x1b[31mred\x1b[0m\nforged line\u202eevil\x07\r\x9b2J\u2028\U000e004
 def here(tmp_path: Path) -> Path:
     """A directory where an application ran and kept a request, with a job that failed."""
     request = span("POST /orders", trace_id="4bf92f" + "a" * 26, ms=43.1, request_id="req-00000001", kind="server")
-    query = span("INSERT orders", parent=request, at_ms=2, ms=10, attributes={"db.system.name": "sqlite"})
+    query = span(
+        "INSERT orders",
+        parent=request,
+        at_ms=2,
+        ms=10,
+        attributes={"db.system.name": "sqlite", "db.collection.name": "orders"},
+    )
     enqueue = span("enqueue receipt", parent=request, at_ms=13)
     link = SpanLink(trace_id=request.trace_id, span_id=enqueue.span_id)
     job = span("job receipt", trace_id="9bf92f" + "b" * 26, at_ms=60, ms=1_200, job_id="job-00000001", links=[link],
@@ -91,7 +98,24 @@ def test_trace_prints_the_whole_story(here: Path, text: str) -> None:
 
 def test_trace_prints_attributes_when_asked(here: Path) -> None:
     done = run("trace", "req-00000001", "--attributes", cwd=here)
-    assert "INSERT orders db.system.name=sqlite" in " ".join(done.stdout.replace("|", "").split())
+    rows = [row[38:].strip() for row in done.stdout.splitlines()]
+    at = rows.index("INSERT orders")
+    assert rows[at + 1 : at + 3] == ["db.system.name=sqlite", "db.collection.name=orders"]
+
+
+def test_failed_span_says_what_failed_and_a_line_is_not_before_its_span(tmp_path: Path) -> None:
+    failed = {"status": "error", "attributes": {"error.type": "KeyError"}}
+    outer = span("outer", ms=9, request_id="req-1", **failed)
+    inner = span("inner", parent=outer, at_ms=2.6, status_message="'x'", **failed)
+    keep(tmp_path / ".undercroft", outer, inner, line("said", inside=inner, at_ms=2))
+
+    rows = run("trace", "req-1", cwd=tmp_path).stdout.splitlines()[4:]
+
+    assert [(row[:8].strip(), row[38:].strip()) for row in rows] == [
+        ("+0.0", "outer [KeyError]"),
+        ("+2.6", "inner [KeyError: 'x']"),
+        ("+2.6", "INFO  said"),
+    ]
 
 
 def test_trace_as_json_is_the_story(here: Path) -> None:
@@ -139,23 +163,27 @@ def test_where_nothing_is_kept_says_so_and_makes_nothing(tmp_path: Path, command
     assert not list(tmp_path.iterdir())
 
 
-def test_place_is_the_option_then_the_url_then_the_home(here: Path) -> None:
+def test_place_is_the_option_then_the_url_then_the_home(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept, elsewhere = str(here / ".undercroft"), here / "elsewhere"
     elsewhere.mkdir()
+    (elsewhere / "home").write_text(f"{kept}\n")
+    monkeypatch.chdir(elsewhere)
     url = f"sqlite:///{kept}/recent.db?max_lines=5"
 
-    def code(*options: str, **variables: str) -> int:
-        return run("logs", *options, cwd=elsewhere, **variables).returncode
+    def found(option: str | None = None, **variables: str) -> Path:
+        return existing_file(option, variables)
 
-    assert code() == 3
-    assert code(UNDERCROFT_HOME=kept) == 0
-    assert code(UNDERCROFT_HOME="nowhere", UNDERCROFT_RECENT=url) == 0
-    assert code("--home", kept, UNDERCROFT_RECENT="none") == 0
-    assert code(UNDERCROFT_HOME=kept, UNDERCROFT_RECENT="none") == 3
-    assert code(UNDERCROFT_RECENT="recent.db") == 3
-    (elsewhere / "home").write_text(f"{kept}\n")
-    assert code(UNDERCROFT_HOME_FILE="home") == 0
-    assert code(UNDERCROFT_HOME_FILE="not there") == 3
+    expected = Path(kept, "recent.db")
+    assert found(UNDERCROFT_HOME=kept) == expected
+    assert found(UNDERCROFT_HOME="nowhere", UNDERCROFT_RECENT=url) == expected
+    assert found(kept, UNDERCROFT_RECENT="none") == expected
+    assert found(UNDERCROFT_HOME_FILE="home") == expected
+    for wrong in ({}, {"UNDERCROFT_HOME": kept, "UNDERCROFT_RECENT": "none"}):
+        with pytest.raises(RecentMissingError):
+            found(**wrong)
+    for wrong in ({"UNDERCROFT_RECENT": "recent.db"}, {"UNDERCROFT_HOME_FILE": "not there"}):
+        with pytest.raises(ConfigError):
+            found(**wrong)
 
 
 def test_trace_and_logs_load_no_application(here: Path) -> None:

@@ -40,7 +40,7 @@ def rows_of(taken: list[FinishedSpan | Mapping[str, Any]], *, now_ms: int) -> Ro
     for item in taken:
         try:
             if isinstance(item, FinishedSpan):
-                row = _span_row(item)
+                row = _span_row(_in_range(item))
                 rows.links.extend((len(rows.spans), linked) for linked in _linked(item))
                 rows.spans.append(row)
             else:
@@ -92,13 +92,17 @@ def _span_row(span: FinishedSpan) -> tuple[Value, ...]:
     if len(body) > MAX_BODY_BYTES:
         body = msgspec.json.encode(_without_details(span))
     return (span.trace_id, span.span_id, span.request_id, span.job_id, span.name,
-            _stored(span.start_time_ns), _stored(span.end_time_ns), int(span.status == "error"),
+            span.start_time_ns, span.end_time_ns, int(span.status == "error"),
             body.decode())  # fmt: skip
 
 
-def _stored(time_ns: int) -> int:
-    # Of a clock that is far off, or another library's span: SQLite takes 64 bits.
-    return min(max(time_ns, 0), 2**63 - 1)
+def _in_range(span: FinishedSpan) -> FinishedSpan:
+    # Of a clock that is far off, or another library's span: SQLite takes 64 bits, and so do those who show it.
+    if 0 <= span.start_time_ns <= span.end_time_ns < 2**63:
+        return span
+    start = min(max(span.start_time_ns, 0), 2**63 - 1)
+    end = min(max(span.end_time_ns, start), 2**63 - 1)
+    return msgspec.structs.replace(span, start_time_ns=start, end_time_ns=end)
 
 
 def _without_details(span: FinishedSpan) -> FinishedSpan:
