@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from undercroft.logging import LoggingSetup, setup_logging
+from undercroft.logging._handler import LineHandler
 
 
 class Lines(io.StringIO):
@@ -53,7 +54,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
     """Take pytest's own handlers off for tests that are `alone`; it puts them on again just before each test."""
     root = logging.getLogger()
     is_alone = "alone" in {*pyfuncitem.fixturenames, pyfuncitem.funcargs.get("place")}
-    others = list(root.handlers) if is_alone and "caplog" not in pyfuncitem.fixturenames else []
+    is_alone = is_alone and "caplog" not in pyfuncitem.fixturenames
+    others = [handler for handler in root.handlers if is_alone and not isinstance(handler, LineHandler)]
     for handler in others:
         root.removeHandler(handler)
     yield

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from undercroft.logging import Logger, logger
+from undercroft.logging import Logger, _handler, logger
 
 pytestmark = pytest.mark.usefixtures("alone")
 SetUp = Callable[..., Any]
@@ -26,6 +26,7 @@ def records(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return record
 
     monkeypatch.setattr(logging.Logger, "makeRecord", make)
+    monkeypatch.setattr(_handler, "_MAKE_RECORD", make)  # who wraps it gets records, which is tested below
     return made
 
 
@@ -102,13 +103,38 @@ def test_a_record_factory_makes_the_records(log_as: SetUp, lines: Any, records: 
     assert records == ["x"]
 
 
-def test_who_wraps_call_handlers_sees_each_record(
-    log_as: SetUp, lines: Any, records: list[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["callHandlers", "handle", "makeRecord"])
+def test_who_wraps_the_way_of_records_sees_each(
+    name: str, log_as: SetUp, lines: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As the Sentry SDK does."""
     log_as()
-    original = logging.Logger.callHandlers
-    monkeypatch.setattr(logging.Logger, "callHandlers", lambda self, record: original(self, record))
+    seen: list[str] = []
+    original = getattr(logging.Logger, name)
+
+    def wrapped(*args: Any, **options: Any) -> Any:
+        seen.append(name)
+        return original(*args, **options)
+
+    monkeypatch.setattr(logging.Logger, name, wrapped)
     logger.info("x")
-    assert records == ["x"]
-    assert len(lines.objects) == 1
+    assert (seen, len(lines.objects)) == ([name], 1)
+
+
+def test_a_logger_class_of_its_own_gets_its_records(log_as: SetUp, lines: Any) -> None:
+    seen: list[str] = []
+
+    class Theirs(logging.Logger):
+        def handle(self, record: logging.LogRecord) -> None:
+            seen.append(record.getMessage())
+            super().handle(record)
+
+    before = logging.getLoggerClass()
+    logging.setLoggerClass(Theirs)
+    try:
+        logging.getLogger("shop.of_its_own")
+    finally:
+        logging.setLoggerClass(before)
+    log_as()
+    Logger(module="shop.of_its_own").info("x")
+    assert (seen, len(lines.objects)) == (["x"], 1)

@@ -224,13 +224,18 @@ def test_a_failing_filter_does_not_reach_the_caller(
     log_as: SetUp, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log_as()
-    target = logging.getLogger("shop.filtered")
-    target.addFilter(lambda record: bool(1 / 0))
-    Logger(module="shop.filtered").info("x")
+    target = logging.getLogger("shop.failing")
+
+    def fail(record: logging.LogRecord) -> bool:
+        raise ZeroDivisionError
+
+    target.addFilter(fail)
+    Logger(module="shop.failing").info("x")
     assert "ZeroDivisionError" in capsys.readouterr().err
     monkeypatch.setattr(logging, "raiseExceptions", False)
-    Logger(module="shop.filtered").info("x")
+    Logger(module="shop.failing").info("x")
     assert capsys.readouterr().err == ""
+    target.removeFilter(fail)
 
 
 def test_a_second_argument_that_is_no_mapping_is_written_all_the_same(log_as: SetUp, lines: Any) -> None:

@@ -22,7 +22,8 @@ _JOIN_S = 0.5
 
 # Whoever replaced one of these wants to see each record: then there must be one.
 _CALL_HANDLERS = stdlib_logging.Logger.callHandlers
-_PLAIN_LOGGERS = (stdlib_logging.Logger, stdlib_logging.RootLogger)
+_HANDLE = stdlib_logging.Logger.handle
+_MAKE_RECORD = stdlib_logging.Logger.makeRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,11 +132,13 @@ class LineHandler(stdlib_logging.Handler):
 
 def sole_handler(logger: stdlib_logging.Logger) -> LineHandler | None:
     """Return the handler in force, where nothing else of the standard library's logging would see a record."""
+    kind = type(logger)
     if (
-        type(logger) not in _PLAIN_LOGGERS
-        or logger.filters
+        logger.filters
+        or kind.callHandlers is not _CALL_HANDLERS
+        or kind.handle is not _HANDLE
+        or kind.makeRecord is not _MAKE_RECORD
         or stdlib_logging.getLogRecordFactory() is not stdlib_logging.LogRecord
-        or stdlib_logging.Logger.callHandlers is not _CALL_HANDLERS
     ):
         return None
     while not logger.handlers:

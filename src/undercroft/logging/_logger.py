@@ -30,9 +30,22 @@ Sink = Callable[[str], object]
 DEFAULT_NAME = "undercroft.app"
 """The standard library's logger that a `Logger` without a module writes to."""
 
-# What `findCaller` skips to find who logged: `_record`, `_pass_on`, `_log` and the method of the level.
-_OUR_FRAMES = 4
+# What `findCaller` skips to find who logged: `_record`, `_log` and the method of the level.
+_OUR_FRAMES = 3
 _TEXT = frozenset({str})
+
+
+class _ToSink:
+    """Takes entries as a handler does, and gives their lines to a sink."""
+
+    redactor = STANDARD
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._formatter = JsonFormatter()
+
+    def take(self, entry: Entry) -> None:
+        self._sink(self._formatter.line(entry))
 
 
 class Logger:
@@ -42,7 +55,7 @@ class Logger:
     never raises. Values are taken as they are at the call, redacted, and never changed.
     """
 
-    __slots__ = ("_context", "_is_common", "_known", "_level", "_module", "_module_shown", "_name", "_sink")
+    __slots__ = ("_context", "_is_common", "_known", "_level", "_module", "_module_shown", "_name", "_sink", "_to_sink")
 
     def __init__(
         self,
@@ -74,6 +87,7 @@ class Logger:
         self._context = fields
         self._level = None if level is None else level_number(level)
         self._sink = sink
+        self._to_sink = None if sink is None else _ToSink(sink)
         self._is_common = level is None and sink is None
 
     @property
@@ -91,7 +105,10 @@ class Logger:
         added = {**_checked(context), **fields}
         module = added.pop("module", None) or self._module
         return type(self)(
-            {**self._context, **added}, module=str(module) if module else None, level=self._level, sink=self._sink
+            {**self._context, **added},
+            module=str(module) if module else None,
+            level=self._level,
+            sink=self._sink,
         )
 
     def is_level_enabled(self, level: Level) -> bool:
@@ -169,30 +186,17 @@ class Logger:
             if self._context:
                 fields = {**self._context, **fields}
             shown = with_context(fields)
-            handler = None if self._sink is not None else sole_handler(target)
-            if handler is None:
-                self._pass_on(target, number, message, shown, exc)
+            taker = self._to_sink or sole_handler(target)
+            if taker is None:
+                target.handle(self._record(target, number, message, shown, exc))
             elif exc is None and is_simple(message, shown):
                 # In the order in which they are declared: by name takes twice as long.
                 module, names = self._module_shown, correlation()
-                handler.take(Entry(time(), number, WORDS[number], self._name, module, message, names, shown))  # type: ignore[arg-type] # simple values are plain
+                taker.take(Entry(time(), number, WORDS[number], self._name, module, message, names, shown))  # type: ignore[arg-type] # simple values are plain
             else:
-                handler.take(self._plain_entry(number, message, shown, exc, handler.redactor))
+                taker.take(self._plain_entry(number, message, shown, exc, taker.redactor))
         except Exception as failure:
             report_failure(failure)
-
-    def _pass_on(
-        self,
-        target: stdlib_logging.Logger,
-        number: int,
-        message: str,
-        fields: Mapping[str, object],
-        exc: BaseException | None,
-    ) -> None:
-        if self._sink is None:
-            target.handle(self._record(target, number, message, fields, exc))
-        else:
-            self._sink(JsonFormatter().line(self._plain_entry(number, message, fields, exc, STANDARD)))
 
     def _plain_entry(
         self, number: int, message: str, fields: Mapping[str, object], exc: BaseException | None, redactor: Redactor
