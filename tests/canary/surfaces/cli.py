@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from pathlib import Path
 
 import anyio
@@ -13,11 +14,12 @@ from tests.cli._process import run
 
 APP = """\
 from undercroft import Infra
-from undercroft.queue import job
+from undercroft.queue import current_job, job
 
 
 @job("mark.pay", retries=0)
 async def pay(card: str, password: str) -> None:
+    await current_job().log(f"mark-log: https://u:{password}@h, card {card}")
     raise ConnectionError(f"mark-unpaid: https://u:{password}@h?token={password}")
 
 
@@ -43,7 +45,7 @@ WITHOUT_SERVERS = (
     ("services", "app", "--debug"),
     ("queue", "jobs", "app", "--debug"),
 )
-ON_THE_QUEUE = (("queue", "jobs", "app", "--json"), ("queue", "dead", "app"), ("queue", "stats", "app", "--json"))
+ON_THE_QUEUE = (("queue", "dead", "app"), ("queue", "stats", "app", "--json"))
 
 
 async def drive(world: World) -> None:
@@ -64,21 +66,26 @@ async def drive(world: World) -> None:
             group.start_soon(_command, world, limiter, arguments, away)
         group.start_soon(_command, world, limiter, ("check", "app", "--debug"), wrong)
         group.start_soon(_on_the_queue, world, limiter)
-    world.expect("mark.pay", "mark-unpaid", "REDIS_URL", "UC0200", "127.0.0.1:1")
+    world.expect("mark.pay", "mark-log", "mark-unpaid", "REDIS_URL", "UC0200", "127.0.0.1:1")
 
 
 async def _on_the_queue(world: World, limiter: anyio.CapacityLimiter) -> None:
     await _python(world, limiter, {"CARD": world.secret("job.card"), "PAY_PASSWORD": world.secret("job.exception")})
     for arguments in ON_THE_QUEUE:
         await _command(world, limiter, arguments, {})
+    listed = await _command(world, limiter, ("queue", "jobs", "app", "--json"), {})
+    for job in json.loads(listed)["jobs"]:
+        # Without `--data`, which says that it may show secrets.
+        await _command(world, limiter, ("queue", "job", "app", job["id"]), {})
 
 
 async def _command(
     world: World, limiter: anyio.CapacityLimiter, arguments: tuple[str, ...], environ: dict[str, str]
-) -> None:
+) -> str:
     call = functools.partial(run, *arguments, cwd=world.home, **environ)
     done = await anyio.to_thread.run_sync(call, limiter=limiter)
     world.take(" ".join(["undercroft", *arguments[:2]]), done.stdout, done.stderr)
+    return done.stdout
 
 
 async def _python(world: World, limiter: anyio.CapacityLimiter, environ: dict[str, str]) -> None:
