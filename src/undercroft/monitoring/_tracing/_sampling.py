@@ -66,7 +66,11 @@ class TraceIdRatio:
     _bound: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Raises SamplerError: `ratio` is not from 0 to 1."""
+        """Check the share.
+
+        Raises:
+            SamplerError: It is not from 0 to 1.
+        """
         if not 0.0 <= self.ratio <= 1.0:
             raise SamplerError(f"a sampler's share is {self.ratio!r}", hint="give a number from 0 to 1, such as 0.1")
         object.__setattr__(self, "_bound", round(self.ratio * 2**64))

@@ -202,7 +202,11 @@ class Span(LateNames):
         return base.names() if isinstance(base, LateNames) else base
 
     def __enter__(self) -> Self:
-        """Raises SpanUsageError: It was entered or has ended before."""
+        """Make it the parent of what is started inside, and its ids those of log lines there.
+
+        Raises:
+            SpanUsageError: It was entered or has ended before.
+        """
         self._require_unused()
         self.stage = _ENTERED
         previous = self.previous = NAMES_HERE.get()
@@ -293,7 +297,11 @@ _NEW, _ENTERED, _LEFT, _LEFT_EARLY = range(4)
 
 
 def checked_kind(kind: str) -> None:
-    """Raises SpanValueError: There is no such kind."""
+    """Return if `kind` is one of ours.
+
+    Raises:
+        SpanValueError: It is not.
+    """
     if kind not in _KINDS:
         raise SpanValueError(
             f"{kind!r} is not a span's kind",
