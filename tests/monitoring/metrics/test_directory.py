@@ -397,6 +397,7 @@ KEYS_AT = 4096 + 8 * 524_288
         (KEYS_AT, b"[1,2"),
         (KEYS_AT + 1, b'"serious"'),
         (KEYS_AT + 20, b"\n"),
+        (KEYS_AT + 21, b"a b"),
     ],
 )
 def test_torn_file_is_set_aside_and_does_not_stop_anybody(

@@ -34,6 +34,11 @@ _SUFFIXES: Mapping[str, tuple[str, ...]] = {
 """What a metric of each kind puts behind its family's name, or reserves there."""
 
 
+def is_name(text: str) -> bool:
+    """Tell whether both formats accept `text` as a name, of a metric or of a label."""
+    return _NAME.fullmatch(text) is not None
+
+
 def metric_name(name: object) -> str:
     """Return the name as it is exposed: `.` and `-` become `_`.
 

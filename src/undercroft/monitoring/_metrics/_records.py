@@ -11,29 +11,33 @@ value, a histogram's bounds. A line of another first word is of a newer version,
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
-from typing import get_args
+
+import msgspec
 
 from undercroft.monitoring._metrics._metric import Across, Metric
-from undercroft.monitoring._metrics._names import LabelSet, MetricType, labels_text
+from undercroft.monitoring._metrics._names import LabelSet, MetricType, is_name, labels_text
 from undercroft.monitoring._metrics._series import Series
 
 CELLS_OF_A_GAUGE = 2
 """Its value, and when it was set, in seconds since the Unix epoch; 0: it is not set."""
 
-_KINDS = get_args(MetricType)
 
-
-@dataclass(frozen=True, slots=True)
-class FamilyRecord:
+class FamilyRecord(msgspec.Struct, frozen=True, array_like=True, tag="family"):
     """What a declaration says for people."""
 
     kind: MetricType
     family: str
     help: str
     unit: str
+
+
+class _SeriesLine(msgspec.Struct, frozen=True, array_like=True, tag="series"):
+    kind: MetricType
+    family: str
+    labels: LabelSet
+    rule: Across | tuple[float, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +56,17 @@ class SeriesRecord:
 
 def series_record(metric: Metric, series: Series) -> bytes:
     """Return the line for a series, without its end."""
-    rule = {"counter": None, "gauge": metric.declaration.across, "histogram": metric.bounds}[metric.kind]
-    return _line(["series", metric.kind, metric.family, series.labels, rule])
+    rules: dict[MetricType, Across | tuple[float, ...] | None] = {
+        "counter": None,
+        "gauge": metric.declaration.across,
+        "histogram": metric.bounds,
+    }
+    return _encode(_SeriesLine(metric.kind, metric.family, series.labels, rules[metric.kind]))
 
 
 def family_record(metric: Metric) -> bytes:
     """Return the line for a metric that is declared, without its end."""
-    return _line(["family", metric.kind, metric.family, metric.help, metric.declaration.unit])
+    return _encode(FamilyRecord(metric.kind, metric.family, metric.help, metric.declaration.unit))
 
 
 def parse(line: bytes) -> SeriesRecord | FamilyRecord | None:
@@ -67,53 +75,40 @@ def parse(line: bytes) -> SeriesRecord | FamilyRecord | None:
     Raises:
         ValueError: It is not such a line.
     """
-    fields = json.loads(line)
-    if not isinstance(fields, list) or len(fields) < 5 or not all(isinstance(field, str) for field in fields[:3]):
-        raise ValueError("a line is not a record")
-    word, kind, family, *rest = fields
-    if word not in ("series", "family"):
+    try:
+        record = _decode(line)
+    except msgspec.ValidationError:
+        if _word(line) in ("series", "family"):
+            raise
         return None
-    if kind not in _KINDS:
-        raise ValueError("a record is of no kind of metric")
-    return _family(kind, family, *rest[:2]) if word == "family" else _series(kind, family, *rest[:2])
+    if not all(map(is_name, (record.family, *_label_names(record)))):
+        raise ValueError("a name in it is none")
+    return record if isinstance(record, FamilyRecord) else _series(record)
 
 
-def _line(fields: list[object]) -> bytes:
-    return json.dumps(fields, separators=(",", ":")).encode("ascii")
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(_SeriesLine | FamilyRecord).decode
 
 
-def _family(kind: MetricType, family: str, described: object, unit: object) -> FamilyRecord:
-    if not isinstance(described, str) or not isinstance(unit, str):
-        raise ValueError("a family's record has no text")  # noqa: TRY004 - any fault of a record is the same one
-    return FamilyRecord(kind, family, described, unit)
+def _word(line: bytes) -> str:
+    fields = msgspec.json.decode(line)
+    if not isinstance(fields, list) or not fields or not isinstance(fields[0], str):
+        raise ValueError("a line is no record")
+    return fields[0]
 
 
-def _series(kind: MetricType, family: str, labels: object, rule: object) -> SeriesRecord:
+def _label_names(record: _SeriesLine | FamilyRecord) -> list[str]:
+    return [name for name, _ in record.labels] if isinstance(record, _SeriesLine) else []
+
+
+def _series(line: _SeriesLine) -> SeriesRecord:
     across: Across = "sum"
     bounds: tuple[float, ...] = ()
-    width = 1
-    if kind == "gauge":
-        if rule not in get_args(Across):
-            raise ValueError("a gauge's record has no way across processes")
-        across, width = rule, CELLS_OF_A_GAUGE  # type: ignore[assignment] # it is one of them
-    elif kind == "histogram":
-        bounds = _bounds(rule)
-        width = len(bounds) + 2
-    read = _labels(labels)
-    return SeriesRecord(kind, family, read, labels_text(read), across, bounds, width)
-
-
-def _labels(labels: object) -> LabelSet:
-    try:
-        pairs = tuple((name, value) for name, value in labels)  # type: ignore[attr-defined] # checked by trying
-    except (TypeError, ValueError) as exc:
-        raise ValueError("a series has no labels") from exc
-    if not all(isinstance(text, str) for pair in pairs for text in pair):
-        raise ValueError("a label is not text")
-    return pairs
-
-
-def _bounds(rule: object) -> tuple[float, ...]:
-    if not isinstance(rule, list) or not all(isinstance(bound, float) and math.isfinite(bound) for bound in rule):
-        raise ValueError("a histogram's record has no bounds")
-    return tuple(rule)
+    width, rule = 1, line.rule
+    if line.kind == "gauge" and isinstance(rule, str):
+        across, width = rule, CELLS_OF_A_GAUGE
+    elif line.kind == "histogram" and isinstance(rule, tuple) and all(map(math.isfinite, rule)):
+        bounds, width = rule, len(rule) + 2
+    elif line.kind != "counter" or rule is not None:
+        raise ValueError(f"a {line.kind} cannot have {rule!r}")
+    return SeriesRecord(line.kind, line.family, line.labels, labels_text(line.labels), across, bounds, width)
