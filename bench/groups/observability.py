@@ -1,4 +1,4 @@
-"""What it costs to watch: spans."""
+"""What it costs to watch: lines, spans."""
 
 from bench._frame import Group, Peer, Script, Work
 from bench._goal import Goal

@@ -1,4 +1,4 @@
-"""Microseconds for one JSON line of python-json-logger, with its fastest formatter (orjson), on the standard library."""
+"""Microseconds for one JSON line of python-json-logger, with its fastest formatter (orjson), and the standard library."""
 
 import io
 import json

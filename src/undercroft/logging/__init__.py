@@ -28,6 +28,7 @@ from undercroft.logging._errors import (
 from undercroft.logging._file import LogFile
 from undercroft.logging._levels import level_number
 from undercroft.logging._logger import Logger, create_logger
+from undercroft.logging._plain import NO_REDACTION
 from undercroft.logging._redact import Redaction, RedactionError, SecretError, redact, redact_pii, redact_text
 from undercroft.logging._sampling import Sampling
 from undercroft.logging._secret import Secret, decode_secret
@@ -45,6 +46,7 @@ __all__ = [
     "Logger",
     "LoggerService",
     "LoggingSetup",
+    "NO_REDACTION",
     "Redaction",
     "RedactionError",
     "Sampling",

@@ -1,0 +1,61 @@
+"""Microseconds for one JSON line of ours: `log_undercroft.py redacted|plain memory|caller`.
+
+- `redacted`: as it is without any setting. `plain`: `redaction=NO_REDACTION`, as none of the peers looks for secrets.
+- `memory`: until the line is written, into memory, in the thread that logs.
+- `caller`: what the thread that logs waits for, when another one writes; bursts of 1,000 lines into a file, the writing
+  between them not counted.
+"""
+
+import io
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from undercroft.logging import NO_REDACTION, Logger, setup_logging
+
+WHAT, WHERE = sys.argv[1:]
+LINES = 2_000 if os.environ.get("BENCH_QUICK") else 100_000
+BURST = 1_000
+KEYS = {"timestamp", "level", "logger", "message", "order_id", "amount", "currency", "customer", "path"}
+log = Logger()
+redaction = None if WHAT == "redacted" else NO_REDACTION
+
+
+def write(count: int) -> float:
+    start = time.perf_counter()
+    for number in range(count):
+        log.info(
+            "order paid", order_id=number, amount=9.5, currency="EUR", customer="ada lovelace", path="/orders/7/payment"
+        )
+    return (time.perf_counter() - start) / count * 1e6
+
+
+def memory() -> float:
+    stream = io.StringIO()
+    with setup_logging(format="json", stream=stream, redaction=redaction):
+        write(LINES // 10)
+        stream.seek(0)
+        value = write(LINES)
+    assert json.loads(stream.getvalue().splitlines()[-1]).keys() == KEYS
+    return value
+
+
+def caller() -> float:
+    values = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "app.log"
+        with setup_logging(format="json", file=path, redaction=redaction) as setup:
+            for _ in range(max(1, LINES // BURST)):
+                values.append(write(BURST))
+                assert setup.flush()
+            assert setup.dropped_count == 0
+        assert json.loads(path.read_text().splitlines()[-1]).keys() == KEYS
+    return statistics.median(values)
+
+
+value = {"memory": memory, "caller": caller}[WHERE]()
+print(json.dumps({"value": value, "settings": {"lines": LINES, "redaction": WHAT, "output": WHERE}}))
