@@ -97,6 +97,29 @@ async def test_only_what_differs_is_kept(
     assert (entry.before, entry.after) == (kept_before, kept_after)
 
 
+async def test_states_are_compared_as_deep_as_twenty_levels() -> None:
+    def nested(levels: int, value: int) -> dict[str, Any]:
+        state: dict[str, Any] = {"same": 0, "value": value}
+        for _ in range(levels):
+            state = {"same": 0, "inner": state}
+        return state
+
+    async with create_audit_log("memory://", redact=dict) as log:
+        shallow = await log.record("a", "b", actor="c", before=nested(20, 1), after=nested(20, 2))
+        deep = await log.record("a", "b", actor="c", before=nested(21, 1), after=nested(21, 2))
+        deepest = await log.record("a", "b", actor="c", before=nested(400, 1), after=nested(400, 2))
+    assert [str(entry.after).count("same") for entry in (shallow, deep)] == [0, 1]
+    assert "'value': 2" in str(deepest.after)
+
+
+async def test_largest_state_is_64_kib_of_json(log: AuditLog) -> None:
+    text = "x" * (65_536 - len('{"x":""}'))
+    entry = await log.record("a", "b", actor="c", after={"x": text})
+    assert entry.after == {"x": text}
+    with pytest.raises(AuditEntryError, match="65537 bytes"):
+        await log.record("a", "b", actor="c", after={"x": text + "x"})
+
+
 async def test_changed_password_is_seen_to_have_changed_and_is_not_shown(log: AuditLog) -> None:
     before, after = {"user": {"password": "old"}, "card": "4111"}, {"user": {"password": "new"}, "card": "4111 2"}
     entry = await log.record("a", "b", actor="c", before=before, after=after, reason="card 4111 was stolen")

@@ -149,6 +149,16 @@ async def test_gauge_is_measured_over_the_window(measure: Any, value: float) -> 
     assert case.status.value == value
 
 
+async def test_reading_at_the_very_beginning_of_the_window_counts() -> None:
+    case = Case(AlertRule("lag", "lag_seconds", "gt", 100, window="10s", measure="max"))
+    for lag in (9.0, 1.0):
+        case.board.set("lag_seconds", lag)
+        await case.step("10s")
+    assert case.status.value == 9.0
+    await case.step("1ms")
+    assert case.status.value == 1.0
+
+
 async def test_quantile_is_of_what_was_observed_in_the_window() -> None:
     case = Case(AlertRule("slow", "seconds", "gt", 0.5, window="1m"))
     case.board.observe("seconds", *[0.9] * 1000)

@@ -132,6 +132,14 @@ def test_what_is_over_is_forgotten_first_and_what_is_worked_on_never() -> None:
         Incidents(max_incidents=0)
 
 
+def test_room_for_one_is_enough_for_one_after_the_other() -> None:
+    incidents = Incidents(max_incidents=1)
+    first = incidents.open("a", by="ada")
+    incidents.move(first.id, "resolved", by="ada")
+    second = incidents.open("b", by="ada")
+    assert incidents.list_incidents() == [second]
+
+
 @pytest.mark.anyio
 async def test_alerts_open_resolve_and_reopen_one_incident(incidents: Incidents, clock: VirtualClock) -> None:
     board = Board()

@@ -136,6 +136,13 @@ def test_operations_beyond_the_cap_are_counted_together() -> None:
     assert rows == {"GET /orders/0": (1, 1), "GET /orders/1": (1, 1), "(others)": (998, 998)}
 
 
+def test_cap_of_one_tells_one_operation_apart() -> None:
+    tracker = PerformanceTracker(max_operations=1)
+    for operation in ("a", "b", "a"):
+        tracker.record(operation, 0.1)
+    assert {row.operation: row.count for row in tracker.report().operations} == {"a": 2, "(others)": 1}
+
+
 @pytest.mark.anyio
 async def test_block_is_measured_and_one_that_raises_has_failed() -> None:
     clock = VirtualClock()
