@@ -1,7 +1,7 @@
 """What one `labels(…).inc()` with two labels costs, in nanoseconds: `… memory|shared name|declared`.
 
-`shared`: in its multiprocess mode, where each count is written to a memory-mapped file of the process. `name` gives label values by position
-(its faster way), `declared` by name.
+`shared`: in its multiprocess mode, where each count is written to a memory-mapped file of the process. `name` gives
+label values by position (its faster way), `declared` by name.
 """
 
 import json
