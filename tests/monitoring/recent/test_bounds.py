@@ -270,7 +270,8 @@ def test_url_gives_path_and_limits() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["sqlite:///recent.db?max_line=1", "sqlite:///recent.db?max_lines=0", "sqlite://recent.db"]
+    "url",
+    ["sqlite:///recent.db?max_line=1", "sqlite:///recent.db?max_lines=0", "sqlite://recent.db", "redis:///recent.db"],
 )
 def test_url_that_cannot_be_meant_is_an_error(url: str) -> None:
     with pytest.raises(UrlError, match="recent"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from undercroft._core.durations import Duration, to_seconds
 from undercroft._core.errors import NotOpenError, near_names
-from undercroft._core.url import Url
+from undercroft._core.url import Url, UrlError
 from undercroft.monitoring._recent._buffer import Buffer
 from undercroft.monitoring._recent._errors import RecentLevelError
 from undercroft.monitoring._recent._reading import Wanted, read_lines, read_new_lines, read_story, read_traces
@@ -55,9 +55,14 @@ class RecentStore:
         """Build the store for a `sqlite:///` URL, whose options are the fields of `RecentOptions`. Opens nothing yet.
 
         Raises:
-            UrlError: It has no path, or an option that there is not.
+            UrlError: It is of another scheme, has no path, or an option that there is not.
         """
         url = Url.parse(url, what=what) if isinstance(url, str) else url
+        if url.scheme != "sqlite":
+            raise UrlError(
+                f"{what}: recent spans and lines are not kept at {url.scheme}://",
+                hint="sqlite:///var/recent.db is relative, sqlite:////srv/recent.db is absolute",
+            )
         return cls(Path(url.file_path(what=what)), options=url.options_as(RecentOptions, what=what), clock=clock)
 
     async def __aenter__(self) -> Self:
