@@ -89,6 +89,7 @@ _NAMED = {
     "sentry": "tag extra user header cookie query body variable breadcrumb context exception message key dsn",
     "audit": "change key reason",
     "error": "context message",
+    "app": "password header dsn",
 }
 
 CANARIES: dict[str, Canary] = {

@@ -29,8 +29,9 @@ NAMES = (
     "settings",
     "traces",
     "tracking",
+    "whole_app",
 )
-SLOW = ("cli", "connections")
+SLOW = ("cli", "connections", "whole_app")
 """Run once, not once for each format of lines: they start processes, or wait for servers that are not there."""
 
 
