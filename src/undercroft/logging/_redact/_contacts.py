@@ -15,12 +15,14 @@ _NO_DOMAINS = re.compile("css|gif|jpeg|jpg|js|json|map|mount|png|service|socket|
 def hide_emails(text: str) -> str:
     """Return `text` with every mail address as `[EMAIL]`, also where the "@" is percent-encoded."""
     parts: list[str] = []
-    done, backwards, size = 0, text[::-1], len(text)
+    done = floor = 0
+    backwards, size = text[::-1], len(text)
     for at in _AT.finditer(text):
+        floor, above = at.end(), floor  # the next look back ends here: no place is looked at twice
         if at.start() < done:
             continue
         domain = _DOMAIN.match(text, at.end(), at.end() + _MAX_DOMAIN)
-        local = _LOCAL_BACKWARDS.match(backwards, size - at.start(), size - done)
+        local = _LOCAL_BACKWARDS.match(backwards, size - at.start(), size - max(done, above))
         if domain is None or local is None or _NO_DOMAINS.fullmatch(domain[1].lower()):
             continue
         name = local[0][::-1].lstrip(".'%+-")

@@ -17,6 +17,7 @@ _PARTS = re.compile(
 )
 _HARMLESS_PARTS = re.compile("tokeni[sz]|secretar[iy]|obsession|possession|passwordless")
 # The whole squeezed key.
+_NO_PASS = re.compile("(?:com|by|over|under|sur|tres)pass$")
 _WHOLE = frozenset({"auth", "cvv2", "dsn", "iban", "pan", "sid", "connectsid"})
 # The whole key or its last word: pass is one, and db_pass, but not pass_rate.
 _LAST_WORDS = frozenset(
@@ -86,6 +87,8 @@ def squeeze(key: str) -> str:
 
 
 def _names_a_secret(key: str, squeezed: str) -> bool:
+    if squeezed.endswith(("pass", "pwd")) and not _NO_PASS.search(squeezed):
+        return True
     words = [word.casefold() for word in _WORDS.findall(key)]
     last = words[-1] if words else ""
     if squeezed in _WHOLE or squeezed in _LAST_WORDS or last in _LAST_WORDS or "".join(words[-2:]) in _LAST_PAIRS:

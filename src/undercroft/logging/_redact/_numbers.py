@@ -110,6 +110,8 @@ def _iban_end(match: re.Match[str]) -> int:
 
 def _has_mod_97(iban: str) -> bool:
     plain = iban.replace(" ", "").replace("-", "")
+    if plain[2:4] in {"00", "01", "99"}:  # 98 less a remainder of 97 is none of these
+        return False
     try:
         return int("".join(str(int(character, 36)) for character in plain[4:] + plain[:4])) % 97 == 1
     except ValueError:
@@ -134,7 +136,7 @@ _US_PHONE = re.compile(
     r"[0-9](?<![\w.+/\-][0-9])(?:(?<=1)[\-. ][2-9]|(?<=[2-9]))[0-9]{2}([\-.])[2-9][0-9]{2}\1[0-9]{4}(?!\w)(?![\-.]\w)"
 )
 _US_PHONE_IN_BRACKETS = re.compile(r"\((?<!\w\()[2-9][0-9]{2}\)[ \-]?[2-9][0-9]{2}[\-. ][0-9]{4}(?!\w)(?![\-.]\w)")
-_PLUS_PHONE = re.compile(r"(?:\+(?<![\w+/]\+)|%2[Bb])((?:[ .()\-]{0,2}[0-9]){8,15})(?![0-9A-Za-z_])(?!\.[0-9])")
+_PLUS_PHONE = re.compile(r"(?:\+(?<![\w+/\]]\+)|%2[Bb])((?:[ .()\-]{0,2}[0-9]){8,15})(?![0-9A-Za-z_])(?!\.[0-9])")
 _COUNTRY_CODE = re.compile(
     "7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]"
     "|2[1-69][0-9]|3[578][0-9]|42[0-9]|5[09][0-9]|6[789][0-9]|8[0578][0-9]|9[679][0-9]"

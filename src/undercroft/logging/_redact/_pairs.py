@@ -30,7 +30,7 @@ _LINE = re.compile(r"[^\r\n]++")
 _BRACKETS = re.compile(r"[\[{(\]})]")
 # Shown: nothing is there, or a name for something that is elsewhere ($1, %s, :name, {name}, <name>), or it is hidden.
 _NO_VALUE = re.compile(
-    r"(?:None|null|nil|undefined|[Tt]rue|[Ff]alse|\?|\$\d+|%s|%\(\w+\)s|:\w+|\$?\{{1,2}\w*\}{1,2}|<\w*>|\*+)[,;.)\]}]?"
+    r"(?:None|null|nil|undefined|[Tt]rue|[Ff]alse|\?|\$\d+|%s|%\(\w+\)s|:\w+|\$?\{{1,2}\w*\}{0,2}|<\w*>|\*+)[,;.)\]}]?"
 )
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?[,;.)\]}]?")
 
@@ -107,22 +107,27 @@ def _value(text: str, separator: re.Match[str], name: str, *, is_quoted: bool) -
     at = separator.end()
     if separator[0][0] == "%":
         return _span(text, at, _ENCODED_BARE)
+    is_header = separator[0] == ":" and not is_quoted
+    if is_header and squeeze(name) in _TO_LINE_END:
+        return _unless_empty(text, _span(text, at + len(_blanks(text, at)), _LINE), name)
     quote = _BEFORE_VALUE.match(text, at)
     if quote is not None:
         return _within_quotes(text, quote.end(), quote[1])
-    blanks = _BLANKS.match(text, at)
-    start = blanks.end() if blanks is not None else at
+    start = at + len(_blanks(text, at))
     if text[start : start + 1] in {"[", "{", "("}:
         return _within_brackets(text, start)
-    if separator[0] == "=" or is_quoted:
+    if not is_header:
         return _unless_empty(text, _span(text, start, _BARE), name)
     return _after_colon(text, start, name)
 
 
+def _blanks(text: str, at: int) -> str:
+    blanks = _BLANKS.match(text, at)
+    return blanks[0] if blanks is not None else ""
+
+
 def _after_colon(text: str, start: int, name: str) -> tuple[int, int] | None:
     squeezed = squeeze(name)
-    if squeezed in _TO_LINE_END:
-        return _unless_empty(text, _span(text, start, _LINE), name)
     if squeezed in _AUTHORIZATION:
         return _authorization(text, start, name)
     span = _unless_empty(text, _span(text, start, _BARE), name)
@@ -184,5 +189,6 @@ def _within_brackets(text: str, start: int) -> tuple[int, int]:
     for bracket in _BRACKETS.finditer(text, start):
         depth += 1 if bracket[0] in "[{(" else -1
         if depth == 0:
-            return (start, bracket.end())
+            rest = _BARE.match(text, bracket.end())
+            return (start, rest.end() if rest is not None else bracket.end())
     return (start, len(text))

@@ -94,6 +94,7 @@ class Redactor:
         self._steps = _kept(_steps(keys.sounds_secret), off)
         self._number_steps = _kept(_NUMBER_STEPS, off)
         self._hide_pairs = None if "pair" in off else partial(_pairs.hide_pairs, is_secret=keys.sounds_secret)
+        self._least_length = 1 if redaction.patterns or redaction.hide_ips else _LEAST_LENGTH
         self._hide_ips = None if "ip" in off else _contacts.hide_ips
         self.is_secret = keys.is_secret
 
@@ -102,7 +103,7 @@ class Redactor:
 
         Takes time in proportion to the length, whatever the text. Doing it twice changes nothing more.
         """
-        if text in self._ordinary or len(text) < _LEAST_LENGTH:
+        if text in self._ordinary or len(text) < self._least_length:
             return text
         redacted = self._searched(text)
         if redacted == text and len(text) <= _MAX_ORDINARY_LENGTH:
@@ -115,7 +116,9 @@ class Redactor:
         for step in self._own_steps:
             text = step(text)
         shape = text.encode("utf-8", "replace").translate(_SHAPE).decode()
-        if ("!" in shape or "g-" in shape or "--" in shape) and _TRIGGER.search(text) is not None:
+        if (("!" in shape or "g-" in shape or "--" in shape) and _TRIGGER.search(text) is not None) or (
+            ":" in shape and "hooks" in text
+        ):
             text = self._scrub(text)
         elif "=" in shape or (":" in shape and _may_have_pairs(shape)):
             text = self._hide_pairs(text) if self._hide_pairs is not None else text
@@ -170,9 +173,9 @@ _NUMBER_STEPS: list[tuple[str, str, Callable[[str], str]]] = [
     ("iban", "", _numbers.hide_ibans),
     ("card", "0" * 14, _numbers.hide_cards),
     ("ssn", "000-00-0000", _numbers.hide_ssns),
+    ("phone", "", _numbers.hide_phones),
     ("phone", "0-0000", _numbers.hide_us_phones),
     ("phone", "0 0000", _numbers.hide_us_phones),
-    ("phone", "", _numbers.hide_phones),
 ]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections.abc import Iterator
 
 from undercroft._core.url import HIDDEN
 
@@ -21,19 +22,26 @@ _BASE64_BACKWARDS = re.compile(r"(?:[A-Za-z0-9+/=\s]|[rn]\\++)*+")
 def hide_private_keys(text: str) -> str:
     """Return `text` with every PEM private key as `[PEM]`, also those whose beginning or end was cut off."""
     parts: list[str] = []
+    done = 0
+    for start, end in _private_keys(text):
+        parts += [text[done:start], "[PEM]"]
+        done = end
+    return "".join([*parts, text[done:]]) if parts else text
+
+
+def _private_keys(text: str) -> Iterator[tuple[int, int]]:
     done, begun = 0, -1
     for edge in _PEM_EDGE.finditer(text):
-        if edge[1] == "BEGIN":
-            begun = edge.start() if begun < 0 else begun
+        if edge[1] == "END":
+            start = begun if begun >= 0 else _body_start(text, done, edge.start())
+            yield start, edge.end()
+            done, begun = edge.end(), -1
             continue
-        start = begun if begun >= 0 else _body_start(text, done, edge.start())
-        parts += [text[done:start], "[PEM]"]
-        done, begun = edge.end(), -1
+        if begun >= 0:
+            yield begun, _body_end(text, begun, edge.start())
+        done = begun = edge.start()
     if begun >= 0:
-        body = _PEM_BODY.match(text, begun)
-        parts += [text[done:begun], "[PEM]"]
-        done = body.end() if body is not None else len(text)
-    return "".join([*parts, text[done:]]) if parts else text
+        yield begun, _body_end(text, begun, len(text))
 
 
 def _body_start(text: str, done: int, end: int) -> int:
@@ -41,9 +49,14 @@ def _body_start(text: str, done: int, end: int) -> int:
     return end - (body.end() if body is not None else 0)
 
 
+def _body_end(text: str, begun: int, end: int) -> int:
+    body = _PEM_BODY.match(text, begun, end)
+    return body.end() if body is not None else end
+
+
 # Tokens with a scheme before them
 
-_BEARER = re.compile(r"([Bb]earer|BEARER)((?:[ \t]{1,4}|%20|\+))([\w.~+/=\-]{6,}+)")
+_BEARER = re.compile(r"([Bb]earer|BEARER)((?:[ \t]{1,4}|%20|\+))([^\s\"',;<>()\[\]{}]{6,}+)")
 _BASIC = re.compile(r"([Bb]asic|BASIC)((?:[ \t]{1,4}|%20|\+))([A-Za-z0-9+/_\-]{4,}+={0,2})")
 _AFTER_BEARER = re.compile(
     "authentication|authorization|challenge|credential|credentials|error|expired|format|header"
@@ -62,7 +75,7 @@ def hide_basics(text: str) -> str:
 
 
 def _bearer(match: re.Match[str]) -> str:
-    word = match[3].lower().rstrip(".=-")
+    word = match[3].lower().rstrip(".:!?")
     return match[0] if _AFTER_BEARER.fullmatch(word) or word.startswith("realm") else f"{match[1]}{match[2]}{HIDDEN}"
 
 

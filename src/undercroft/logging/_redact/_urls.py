@@ -9,7 +9,8 @@ from undercroft._core.url import HIDDEN
 _WORD = re.compile(r"\S*+")
 _USER_AND_COLON = re.compile(r"[^\s/@:?#]*+:(?!\d{1,5}[/?#])")
 _AUTHORITY = re.compile(r"[^\s/?#]*+")
-_GO_NETWORK = re.compile(r"@(?=(?:tcp|unix)\()")
+# From the beginning of a word only, so that no word is looked at twice.
+_GO_ADDRESS = re.compile(r"(?<![^\s\"'])[^\s\"']+@(?=(?:tcp|unix)\()")
 
 
 def hide_userinfo(text: str) -> str:
@@ -37,14 +38,9 @@ def hide_userinfo(text: str) -> str:
 
 def hide_go_addresses(text: str) -> str:
     """Return `text` with the user and password of `user:password@tcp(host:3306)/database` hidden."""
-    parts: list[str] = []
-    done = 0
-    for network in _GO_NETWORK.finditer(text):
-        start = 1 + max(text.rfind(blank, done, network.start()) for blank in " \t\n\"'")
-        start = max(start, done)
-        parts += [text[done:start], HIDDEN]
-        done = network.start()
-    return "".join([*parts, text[done:]]) if parts else text
+    if "@tcp(" not in text and "@unix(" not in text:
+        return text
+    return _GO_ADDRESS.sub(f"{HIDDEN}@", text)
 
 
 def _userinfo_end(text: str, start: int, last_at: int) -> int:
