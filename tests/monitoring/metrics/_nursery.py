@@ -153,6 +153,31 @@ def unattached(directory: Path) -> dict[str, object]:
     return found
 
 
+def stranded(directory: Path) -> dict[str, object]:
+    """Fork an attached process whose directory becomes unusable: the child counts for itself."""
+    registry = Registry()
+    attachment = registry.attach(directory)
+    registry.increment("work", 5)
+    for path in directory.iterdir():
+        path.unlink()
+    directory.rmdir()
+    directory.write_text("")
+    told, tell = os.pipe()
+
+    def child() -> None:
+        registry.increment("work", 2)
+        registry.increment("work", 1, {"kind": "b"})
+        found = [registry.get_counter("work"), counted(registry)]
+        attachment.detach()
+        registry.increment("work", 2)
+        os.write(tell, json.dumps([*found, counted(registry)]).encode())
+
+    os.waitpid(forked(child), 0)
+    return {"child": json.loads(os.read(told, 10_000)), "parent": counted(registry)}
+
+
 if __name__ == "__main__":
-    scenario = {"recycle": recycle, "fork": fork, "orphan": orphan, "unattached": unattached}[sys.argv[1]]
+    scenario = {"recycle": recycle, "fork": fork, "orphan": orphan, "unattached": unattached, "stranded": stranded}[
+        sys.argv[1]
+    ]
     print(json.dumps(scenario(Path(sys.argv[2]))))

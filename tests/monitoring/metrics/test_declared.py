@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -62,6 +63,12 @@ def test_help_and_unit_are_exposed(registry: Registry) -> None:
     Counter("sent_bytes_total", help='Bytes "sent"\\\nto shops.', unit="bytes", registry=registry)
     family = openmetrics_families(registry)["sent_bytes"]
     assert (family.documentation, family.unit, family.type) == ('Bytes "sent"\\\nto shops.', "bytes", "counter")
+
+
+def test_help_that_utf8_cannot_say_is_replaced(registry: Registry, tmp_path: Path) -> None:
+    registry.attach(tmp_path)
+    Counter("orders", help="a\ud800b", registry=registry)
+    assert "a\ufffd" in registry.render_openmetrics().encode().decode()
 
 
 def test_same_declaration_is_the_same_metric(registry: Registry) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import logging
 import os
 import struct
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from tests.monitoring.metrics._reading import openmetrics_families, samples, value
 from undercroft._core.errors import Kind
 from undercroft.monitoring import Counter, Gauge, Histogram, MetricsDirectoryError, Registry
+from undercroft.monitoring._metrics import _slots
 from undercroft.monitoring._metrics._assemble import Merged, rebinned
 from undercroft.monitoring._metrics._records import SeriesRecord
 
@@ -435,7 +437,39 @@ def test_reader_leaves_out_what_it_cannot_read(directory: Path, caplog: pytest.L
     assert caplog.text.count("0007.metrics is left out: it is not a file of metrics") == 1
 
 
+def test_reader_keeps_what_it_knows_of_a_file_that_is_damaged_later(
+    directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader, other = attached(directory, 2)
+    other.increment("orders", 2)
+    assert value(reader, "orders_total") == 2
+    other.increment("others")
+    other.increment("orders", 1)
+    line = b'["series","counter","orders"'
+    content = (directory / "0001.metrics").read_bytes()
+    with (directory / "0001.metrics").open("r+b") as file:
+        file.seek(content.index(b'["series","counter","others"'))
+        file.write(b"x" * len(line))
+    for _ in range(2):
+        assert samples(reader) == {("orders_total", frozenset()): 3}
+    assert caplog.text.count("new series in the metrics' file 0001.metrics are left out") == 1
+
+
 # A directory that cannot be used
+
+
+def test_lock_that_somebody_keeps_only_delays(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (registry,) = attached(directory, 1)
+    monkeypatch.setattr(_slots, "_WAIT_S", 0.01)
+    descriptor = os.open(directory / "lock", os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        (other,) = attached(directory, 1)
+        other.increment("orders")
+        other.gauge("waiting", 1)
+        assert value(registry, "orders_total") == value(registry, "waiting") == 1
+    finally:
+        os.close(descriptor)
 
 
 def test_directory_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:

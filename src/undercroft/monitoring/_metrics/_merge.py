@@ -140,8 +140,14 @@ class Merger:
             known = self._files[path] = _File(identity)
         if used > known.read:
             keys = os.pread(descriptor, used - known.read, KEYS_AT + known.read)
-            self._add_series(known, split(keys))
-            known.read = used
+            try:
+                self._add_series(known, split(keys))
+            except SegmentError as exc:
+                if not known.read:
+                    raise
+                self._tell(f"new series in the metrics' file {path.name} are left out: {exc}")
+            else:
+                known.read = used
         return known
 
     def _add_series(self, known: _File, lines: list[bytes]) -> None:

@@ -18,6 +18,7 @@ from undercroft.monitoring._metrics._names import (
     check_label_name,
     family_name,
     metric_name,
+    valid_text,
 )
 from undercroft.monitoring._metrics._numbers import PLAIN
 from undercroft.monitoring._metrics._series import Series
@@ -152,7 +153,7 @@ def declaration_of(
     if max_series is not None and max_series < 1:
         raise MetricDeclarationError(f"max_series of the metric {name!r} is at least 1, not {max_series!r}")
     return Declaration(
-        help=help,
+        help=valid_text(help),
         unit=unit,
         labels=names,
         bounds=SECONDS if buckets is None else _bounds(name, tuple(buckets)),

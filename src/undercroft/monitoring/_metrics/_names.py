@@ -108,6 +108,11 @@ def label_text(value: object) -> str:
     text = str.__str__(value) if isinstance(value, str) else str(value)
     if len(text) > _MOST_CHARACTERS:
         text = f"{text[: _MOST_CHARACTERS - 1]}…"
+    return valid_text(text)
+
+
+def valid_text(text: str) -> str:
+    """Return `text` with `\ufffd` for lone surrogates."""
     return text if text.isascii() else text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 

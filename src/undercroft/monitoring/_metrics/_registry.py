@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound=Series)
 Labels = Mapping[str, object] | None
 OVERFLOWED = "undercroft_metrics_overflowed_total"
+_OVERFLOWED = Declaration(help="Updates of series that a metric has no room for.", labels=("metric",))
 _SPARE_ALIASES = 1000
 
 
@@ -320,6 +321,7 @@ class Registry:
                 metric.name,
                 len(metric.series) - 1,
             )
+        self._catalog.obtain("counter", OVERFLOWED, _OVERFLOWED)
         self.increment(OVERFLOWED, 1, {"metric": metric.family})
 
     def _families(self) -> Iterable[Family]:

@@ -64,9 +64,10 @@ class Shared:
     def detach(self) -> None:
         """End one attachment."""
         with self._catalog.lock:
-            self._count -= 1
-            if self._count == 0:
-                self._end()
+            if self.is_attached:  # a child that found no segment has ended the sharing already
+                self._count -= 1
+                if not self._count:
+                    self._end()
 
     def families(self) -> list[Family]:
         """Return what all processes of the directory counted, by name."""
@@ -119,9 +120,8 @@ class Shared:
             self._begin(self._directory, take(self._directory))
         except MetricsDirectoryError as exc:
             warn("%s; this process (%d) counts for itself alone", exc.message, os.getpid())
-            for _, series in self._catalog.all_series():
-                series.cells = None
-            self._catalog.sharing = None
+            self._count = 0
+            self._end()
         return self._segment
 
     def _begin(self, directory: Path, segment: Segment) -> None:
