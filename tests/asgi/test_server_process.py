@@ -87,7 +87,7 @@ def test_settings_that_are_wrong_keep_the_server_from_starting(folder: Path) -> 
     told = "".join(process.lines)
     assert code not in (0, None)
     assert "REDIS_URL" in told
-    assert "LOG_LEVEL is 'loud'" in told
+    assert "LOG_LEVEL 'loud' is not a log level" in told
     assert "pa55" not in told
 
 

@@ -12,6 +12,7 @@ from undercroft.app._jobs import CronSource, JobSource
 from undercroft.connections.pubsub import Subscription, Topic
 from undercroft.email import Transport
 from undercroft.health import HealthCheck
+from undercroft.logging import Secret
 from undercroft.queue import Engine
 
 
@@ -27,8 +28,16 @@ class InfraArguments(TypedDict, total=False):
     email_templates: str | Path | Iterable[str | Path] | None
     env: str | None
     home: str | Path | None
+    service: str | None
     log_level: str | None
     log_format: str | None
+    log_sample: float | None
+    metrics: str | None
+    metrics_token: str | Secret[str] | None
+    recent: str | None
+    traces: str | None
+    traces_sampler: str | None
+    sentry: str | Secret[str] | None
     database: str | None
     database_replica: str | None
     redis: str | None

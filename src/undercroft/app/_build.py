@@ -9,12 +9,14 @@ from typing import Any, TypeVar, cast
 
 from undercroft._core.clock import Clock
 from undercroft._core.errors import ConfigError, InvalidSettingsError, MissingExtraError
+from undercroft.app._counts import HealthGauges
 from undercroft.app._handed import HandedIn, handed_in
 from undercroft.app._jobs import crons_of, jobs_of
+from undercroft.app._observability import Observability
 from undercroft.app._services import Services
 from undercroft.app._settings import Settings, queue_in
 from undercroft.email import Email, Transport, open_transport
-from undercroft.health import HealthChecks
+from undercroft.health import HealthChecks, ServiceInfo
 from undercroft.queue import Engine, Queue, open_engine
 
 T = TypeVar("T")
@@ -52,11 +54,16 @@ class Builder:
         """Return the connections."""
         return Services(self.settings, self._arguments, self._clock, bind=bind, attempt=self._attempt)
 
+    def observability(self) -> Observability:
+        """Return what tells of all this."""
+        return Observability(self.settings, self._clock, attempt=self._attempt)
+
     def health(self, queue: Queue, email: Email, services: Services) -> HealthChecks:
         """Return the checks: of our parts first, so that one of the application's may replace it."""
-        health = HealthChecks(clock=self._clock)
+        service = ServiceInfo(service_id=self.settings.service.value)
+        health = HealthChecks(clock=self._clock, service=service, observe=HealthGauges())
         if not self._problems:  # or there may be no queue to ask
-            health.register("queue", _check_of(queue))
+            health.register("queue", _check_of(queue), component_type="datastore")
             health.register("email", email.ping, critical=False)
             services.register_checks(health)
         for check in self._arguments["health_checks"]:

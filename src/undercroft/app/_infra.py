@@ -22,7 +22,7 @@ from undercroft.app._errors import AlreadyOpenError
 from undercroft.app._findings import Finding, live_findings, static_findings
 from undercroft.app._home import Home
 from undercroft.app._jobs import CronSource, JobSource, sources_of
-from undercroft.app._process_logging import ProcessLogging
+from undercroft.app._observability import Observability
 from undercroft.app._services import ServiceReport, Services, report_services
 from undercroft.app._settings import Settings
 from undercroft.app._start import Patient, StartDeadline
@@ -31,6 +31,7 @@ from undercroft.connections.pubsub import PubSub, Subscription, Topic
 from undercroft.connections.sql import Database
 from undercroft.email import Email, Transport
 from undercroft.health import HealthCheck, HealthChecks
+from undercroft.logging import Secret
 from undercroft.queue import Engine, Queue
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class Infra:
     email: Email
     health: HealthChecks
     services: Services
+    observability: Observability
 
     def __init__(
         self,
@@ -98,8 +100,16 @@ class Infra:
         email_templates: str | Path | Iterable[str | Path] | None = None,
         env: str | None = None,
         home: str | Path | None = None,
+        service: str | None = None,
         log_level: str | None = None,
         log_format: str | None = None,
+        log_sample: float | None = None,
+        metrics: str | None = None,
+        metrics_token: str | Secret[str] | None = None,
+        recent: str | None = None,
+        traces: str | None = None,
+        traces_sampler: str | None = None,
+        sentry: str | Secret[str] | None = None,
         database: str | None = None,
         database_replica: str | None = None,
         redis: str | None = None,
@@ -123,8 +133,16 @@ class Infra:
             "email_templates": email_templates,
             "env": env,
             "home": home,
+            "service": service,
             "log_level": log_level,
             "log_format": log_format,
+            "log_sample": log_sample,
+            "metrics": metrics,
+            "metrics_token": metrics_token,
+            "recent": recent,
+            "traces": traces,
+            "traces_sampler": traces_sampler,
+            "sentry": sentry,
             "database": database,
             "database_replica": database_replica,
             "redis": redis,
@@ -146,6 +164,7 @@ class Infra:
         self.queue = builder.queue(self.bind)
         self.email = builder.email()
         self.services = builder.services(self.bind)
+        self.observability = builder.observability()
         self.health = builder.health(self.queue, self.email, self.services)
         self.settings = builder.settings
         self._handed_in = tuple(builder.handed_in)
@@ -196,11 +215,14 @@ class Infra:
             _unbind(binding)
         await self.close()
 
-    async def open(self, *, background: bool = True, start_timeout: Duration | None = None) -> None:
+    async def open(
+        self, *, background: bool = True, start_timeout: Duration | None = None, kind: str | None = None
+    ) -> None:
         """Open every part in floor order; when one fails, the ones before it are closed and its error is raised.
 
         In a process of the kind `worker` or `all`, jobs and subscriptions run from then on; `background=False` leaves
-        them to the caller. `start_timeout` comes before the setting of that name.
+        them to the caller. `start_timeout` comes before the setting of that name; `kind` is what this process is, as
+        `undercroft health` calls it, where it is not what the setting `process` says.
 
         Cancellation: safe; what was opened is closed before it propagates.
 
@@ -211,7 +233,8 @@ class Infra:
             raise AlreadyOpenError("this Infra is open already", hint="open it in one place: the outermost")
         patience_s = self.settings.start_timeout.value if start_timeout is None else to_seconds(start_timeout)
         runs_background = background and self.settings.runs_background
-        parts = tuple(self._parts(runs_background=runs_background, patience_s=patience_s))
+        kind = kind or self.settings.process.value
+        parts = tuple(self._parts(kind, runs_background=runs_background, patience_s=patience_s))
         self._lifecycle = Lifecycle(parts, close_timeout=self.settings.close_timeout.value)
         try:
             with self.bind():
@@ -307,17 +330,18 @@ class Infra:
         parts = ", ".join(f"{part.part}={part.backend}" for part in self.describe())
         return f"Infra({parts}, is_open={self._is_open})"
 
-    def _parts(self, *, runs_background: bool, patience_s: float) -> Iterator[Part]:
+    def _parts(self, kind: str, *, runs_background: bool, patience_s: float) -> Iterator[Part]:
         settings = self.settings
         yield "infra", self._living()
-        yield "logging", ProcessLogging(settings)
-        if "default" in (settings.queue.origin, settings.email.origin):  # else nothing is kept there
-            yield "home", Home(settings.home.value, origin=settings.home.origin)
+        if "default" in (settings.queue.origin, settings.email.origin) or self.observability.needs_home:
+            yield "home", Home(settings.home.value, origin=settings.home.origin)  # else nothing is kept there
+        yield from self.observability.parts()
         for part in self._handed_in:
             yield part.argument, part
         deadline = StartDeadline(patience_s, self.clock)
         for name, service in (*self.services.proven_parts(), ("queue", self.queue), ("email", self.email)):
             yield name, Patient(name, service, deadline=deadline, clock=self.clock)
+        yield from self.observability.telling_parts(self, kind)
         yield "infra", self._serving()
         if runs_background:
             grace_s = settings.close_timeout.value * _GRACE_SHARE

@@ -10,8 +10,11 @@ from pathlib import Path
 from undercroft._core.durations import Duration, to_seconds
 from undercroft._core.errors import ConfigError, near_names
 from undercroft._core.url import Url
+from undercroft.app._trace_export import TraceExport
 from undercroft.connections.sql import mysql_url
 from undercroft.email import EmailError, parse_address
+from undercroft.logging import Secret, level_number
+from undercroft.monitoring import Sampler, sampler_from
 
 
 def as_url(given: object, origin: str) -> Url | None:
@@ -48,6 +51,60 @@ def pubsub_parser(companions: Callable[[], Mapping[str, str]]) -> Callable[[obje
         return Url(scheme="pubsub", host=_as_text(given, origin), options=options)
 
     return parse
+
+
+def as_optional_url(given: object, origin: str) -> Url | None:
+    """As `as_url`, where `none` is none: for what has a default that somebody may not want."""
+    return None if isinstance(given, str) and given.strip().lower() == "none" else as_url(given, origin)
+
+
+def traces_parser(companions: Callable[[], Mapping[str, str]]) -> Callable[[object, str], TraceExport]:
+    """Return a parser of where spans go, which takes the other variables of OpenTelemetry's along."""
+
+    def parse(given: object, origin: str) -> TraceExport:
+        url = Url.parse(_as_text(given, origin), what=origin)
+        if url.base_scheme not in ("http", "https") or not url.host:
+            raise ConfigError(f"{origin} is not an HTTP URL", hint="as in http://localhost:4318, without /v1/traces")
+        return TraceExport(url=url, origin=origin.removesuffix("_FILE"), others=companions())
+
+    return parse
+
+
+def sampler_parser(companions: Callable[[], Mapping[str, str]]) -> Callable[[object, str], Sampler]:
+    """Return a parser of a sampler's name, whose argument is another variable."""
+
+    def parse(given: object, origin: str) -> Sampler:
+        return sampler_from(_as_text(given, origin), companions().get("OTEL_TRACES_SAMPLER_ARG"))
+
+    return parse
+
+
+def as_secret(given: object, origin: str) -> Secret[str]:
+    """Return text that does not show itself."""
+    return given if isinstance(given, Secret) else Secret(_as_text(given, origin))
+
+
+def as_share(given: object, origin: str) -> float:
+    """Return a share, from 0 to 1."""
+    try:
+        share = float(given)  # type: ignore[arg-type]  # whatever is no number is refused
+    except (TypeError, ValueError):
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise ConfigError(f"{origin} is {given!r}, which is no share", hint="a number from 0 to 1, such as 0.1")
+    return share
+
+
+def as_log_level(given: object, origin: str) -> str:
+    """Return the name of a level, as it was given."""
+    text = _as_text(given, origin).strip().lower()
+    level_number(text, what=origin)
+    return text
+
+
+def as_name(given: object, origin: str) -> str:
+    """Return a name, without space around it."""
+    return _as_text(given, origin).strip()
 
 
 def as_sender(given: object, origin: str) -> str:

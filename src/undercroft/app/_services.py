@@ -91,14 +91,22 @@ class Services:
             connects_late = name == "redis" or (name == "pubsub" and self.pubsub.backend != "memory")
             yield name, Proven(cast("Pinged", part)) if connects_late else part
 
+    def pools(self) -> Iterator[tuple[str, dict[str, int]]]:
+        """Yield the pools that are open, and how many of their connections are in which state."""
+        statuses: list[tuple[str, Any]] = [("database", self.database.pool_status)]
+        if self._redis is not None:
+            statuses.append(("redis", self._redis.pool_status))
+        for name, status in statuses:
+            yield name, {"in_use": status.in_use, "idle": status.idle, "waiting": status.waiting}
+
     def register_checks(self, health: HealthChecks) -> None:
         """Add a check for every server that was asked for. Embedded defaults have none: they are this process."""
         if self._settings.database.origin != "default":
-            health.register("database", self.database.ping)
+            health.register("database", self.database.ping, component_type="datastore")
         if self._redis is not None:
-            health.register("redis", _without_answer(self._redis.ping))
+            health.register("redis", _without_answer(self._redis.ping), component_type="datastore")
         if self._mongo is not None:
-            health.register("mongo", self._mongo.ping)
+            health.register("mongo", self._mongo.ping, component_type="datastore")
         if self.pubsub.backend != "memory":
             health.register("pubsub", self.pubsub.ping)
 

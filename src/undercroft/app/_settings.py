@@ -13,19 +13,28 @@ from undercroft.app._environment import Environment, Setting
 from undercroft.app._parsers import (
     as_duration,
     as_email_url,
+    as_log_level,
+    as_name,
+    as_optional_url,
     as_path,
     as_paths,
+    as_secret,
     as_sender,
+    as_share,
     as_url,
     mysql_parser,
     one_of,
     pubsub_parser,
+    sampler_parser,
+    traces_parser,
 )
+from undercroft.app._trace_export import ENDPOINTS, OTHERS, TraceExport
+from undercroft.logging import Secret
+from undercroft.monitoring import ParentBased, Sampler
 
 ENVIRONMENTS = ("development", "production", "test")
 PROCESSES = ("all", "api", "worker")
-LOG_LEVELS = ("critical", "debug", "error", "fatal", "info", "warn", "warning")
-LOG_FORMATS = ("auto", "json", "text")
+LOG_FORMATS = ("auto", "ecs", "json", "otel", "text")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +75,34 @@ class Settings:
     email_templates: Setting[tuple[Path, ...]]
     """The directories of templates, separated as in `PATH`. From `UNDERCROFT_EMAIL_TEMPLATES`. Default
     `emails:content/locales/{locale}/emails`."""
+    service: Setting[str | None]
+    """What the application is called in log lines, spans and reports. From `SERVICE_NAME`, then `OTEL_SERVICE_NAME`.
+    Default none."""
     log_level: Setting[str]
-    """The least level that is logged: `debug`, `info`, `warning`, `error` or `critical`. From `LOG_LEVEL`. Default
-    `info`."""
+    """The least level that is logged: `trace`, `debug`, `info`, `warning`, `error` or `critical`. From `LOG_LEVEL`.
+    Default `info`."""
     log_format: Setting[str]
-    """How lines are written: `text`, `json`, or `auto`, which is text on a terminal. From `LOG_FORMAT`. Default
-    `auto`."""
+    """How lines are written: `text`, `json`, `ecs` and `otel` (JSON under their names), or `auto`, which is text on a
+    terminal. From `LOG_FORMAT`. Default `auto`."""
+    log_sample: Setting[float]
+    """The share of requests and jobs whose lines below warning are written, 0 to 1. From `LOG_SAMPLE`. Default `1`."""
+    metrics: Setting[Url]
+    """Where the machine's processes count together, `mmap:///directory`; or `memory://`, each by itself. From
+    `UNDERCROFT_METRICS`. Default `mmap:///.undercroft/metrics` (in the home; `memory://` where `env` is `test`)."""
+    metrics_token: Setting[Secret[str] | None]
+    """What a scraper of `/metrics` must send as its bearer token. From `UNDERCROFT_METRICS_TOKEN`. Default none."""
+    recent: Setting[Url | None]
+    """Where recent spans and lines are kept for `undercroft trace` and `undercroft logs`; `none` keeps none. From
+    `UNDERCROFT_RECENT`. Default none; `sqlite:///.undercroft/recent.db` (in the home) where `env` is `development`."""
+    traces: Setting[TraceExport | None]
+    """The endpoint that spans are exported to, by OTLP over HTTP. From `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, then
+    `OTEL_EXPORTER_OTLP_ENDPOINT` (to which `/v1/traces` is added; with OpenTelemetry's other variables, see
+    [tracing](tracing.md)). Default none."""
+    traces_sampler: Setting[Sampler]
+    """Which traces are recorded, in OpenTelemetry's words. From `OTEL_TRACES_SAMPLER` (with `OTEL_TRACES_SAMPLER_ARG`).
+    Default `parentbased_always_on`."""
+    sentry: Setting[Secret[str] | None]
+    """The DSN of Sentry. From `SENTRY_DSN`. Default none."""
     close_timeout: Setting[float]
     """How long closing may take in all: `30`, `30s`, `1m`. From `UNDERCROFT_CLOSE_TIMEOUT`. Default `10s`."""
     start_timeout: Setting[float]
@@ -116,9 +147,10 @@ class Settings:
         def read(name: str, names: tuple[str, ...], parse: Callable[[Any, str], Any], default: Any) -> Any:
             return environment.read(names, parse, argument=(name, arguments.get(name)), default=default)
 
+        env = read("env", ("UNDERCROFT_ENV",), one_of(ENVIRONMENTS), "development")
         home = read("home", ("UNDERCROFT_HOME",), as_path, Path(".undercroft"))
         settings = cls(
-            env=read("env", ("UNDERCROFT_ENV",), one_of(ENVIRONMENTS), "development"),
+            env=env,
             home=home,
             queue=read("queue", ("UNDERCROFT_QUEUE", "REDIS_URL"), as_url, queue_in(home.value)),
             email=read("email", ("UNDERCROFT_EMAIL", "RESEND_API_KEY", "SMTP_URL"), as_email_url, inbox_in(home.value)),
@@ -141,8 +173,21 @@ class Settings:
             ),
             email_from=read("email_from", ("EMAIL_FROM",), as_sender, None),
             email_templates=read("email_templates", ("UNDERCROFT_EMAIL_TEMPLATES",), as_paths, _TEMPLATES),
-            log_level=read("log_level", ("LOG_LEVEL",), one_of(LOG_LEVELS), "info"),
+            service=read("service", ("SERVICE_NAME", "OTEL_SERVICE_NAME"), as_name, None),
+            log_level=read("log_level", ("LOG_LEVEL",), as_log_level, "info"),
             log_format=read("log_format", ("LOG_FORMAT",), one_of(LOG_FORMATS), "auto"),
+            log_sample=read("log_sample", ("LOG_SAMPLE",), as_share, 1.0),
+            metrics=read("metrics", ("UNDERCROFT_METRICS",), as_url, metrics_in(home.value, env.value)),
+            metrics_token=read("metrics_token", ("UNDERCROFT_METRICS_TOKEN",), as_secret, None),
+            recent=read("recent", ("UNDERCROFT_RECENT",), as_optional_url, recent_in(home.value, env.value)),
+            traces=read("traces", ENDPOINTS, traces_parser(environment.companions(OTHERS)), None),
+            traces_sampler=read(
+                "traces_sampler",
+                ("OTEL_TRACES_SAMPLER",),
+                sampler_parser(environment.companions(("OTEL_TRACES_SAMPLER_ARG",))),
+                ParentBased(),
+            ),
+            sentry=read("sentry", ("SENTRY_DSN",), as_secret, None),
             close_timeout=read("close_timeout", ("UNDERCROFT_CLOSE_TIMEOUT",), as_duration, 10.0),
             start_timeout=read("start_timeout", ("UNDERCROFT_START_TIMEOUT",), as_duration, 30.0),
             process=read("process", ("UNDERCROFT_PROCESS", "PROCESS_MODE"), one_of(PROCESSES), "api"),
@@ -158,6 +203,16 @@ _MYSQL = ("MYSQL_PORT", "MYSQL_USER", "MYSQL_PASSWORD", "MYSQL_DATABASE")
 def database_in(home: Path) -> Url:
     """Return the URL of the embedded database in `home`."""
     return Url(scheme="sqlite", path=f"/{home / 'app.db'}")
+
+
+def metrics_in(home: Path, env: str) -> Url:
+    """Return the URL of the directory in `home` where the machine's processes count; tests count by themselves."""
+    return Url(scheme="memory") if env == "test" else Url(scheme="mmap", path=f"/{home / 'metrics'}")
+
+
+def recent_in(home: Path, env: str) -> Url | None:
+    """Return the URL of the embedded store of recent spans and lines in `home`, where somebody looks at them."""
+    return Url(scheme="sqlite", path=f"/{home / 'recent.db'}") if env == "development" else None
 
 
 def queue_in(home: Path) -> Url:

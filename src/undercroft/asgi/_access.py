@@ -30,8 +30,6 @@ def write_access_line(
     Error level for what failed on our side, warning for what was cut off or never answered, else info; debug for a
     quiet one that went well. The query string is not written: it holds tokens and addresses.
     """
-    if status is None and isinstance(error, Exception):
-        status = 500  # what a server answers in the place of an application that raised
     # The server logs what reaches it, with its stack. What was answered on the way is told here alone.
     is_told_here = error is None or (isinstance(error, UndercroftError) and status == error.http_status)
     error = error or _noted(scope, status)

@@ -7,18 +7,8 @@ from __future__ import annotations
 
 from undercroft._core.codec import to_json
 from undercroft.app import Infra
-from undercroft.asgi._types import ASGIApp, Receive, Scope, Send, respond
-from undercroft.health import PROBE_PATHS, answer_probe
-
-
-def health_path(scope: Scope) -> str | None:
-    """Return which of the health paths a request asks for, if any."""
-    if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
-        return None
-    path, mount = scope["path"], scope.get("root_path", "").rstrip("/")
-    if mount and path.startswith(f"{mount}/"):  # a server puts the mount before the path, others leave it out
-        path = path.removeprefix(mount)
-    return path if path in PROBE_PATHS else None
+from undercroft.asgi._types import ASGIApp, Receive, Scope, Send, headers_of, respond
+from undercroft.health import answer_probe
 
 
 def health_app(path: str, infra: Infra) -> ASGIApp:
@@ -31,7 +21,7 @@ def health_app(path: str, infra: Infra) -> ASGIApp:
             is_open=infra.is_open,
             details=not infra.settings.is_production,
             query=scope.get("query_string", b"").decode("latin-1"),
-            accept=_accept(scope),
+            accept=", ".join(headers_of(scope, b"accept")),
         )
         headers = [(b"content-type", answer.content_type.encode()), (b"cache-control", b"no-store")]
         if path == "/health":
@@ -39,8 +29,3 @@ def health_app(path: str, infra: Infra) -> ASGIApp:
         await respond(scope, send, status=answer.status, headers=headers, body=to_json(answer.document))
 
     return serve
-
-
-def _accept(scope: Scope) -> str:
-    lines = [value for key, value in scope.get("headers", ()) if key.lower() == b"accept"]
-    return bytes(b",".join(lines)).decode("latin-1")

@@ -11,6 +11,7 @@ from undercroft._core.context import Correlation, Trace, correlate, is_request_i
 from undercroft._core.errors import UndercroftError
 from undercroft.app import Infra
 from undercroft.asgi._access import start_noting, write_access_line
+from undercroft.asgi._counts import RequestCounts
 from undercroft.asgi._problem import problem_of
 from undercroft.asgi._response import Response
 from undercroft.asgi._span import span_of, tell
@@ -43,11 +44,17 @@ def _carried(scope: Scope) -> tuple[Trace | None, str]:
 
 
 async def serve(
-    app: ASGIApp, infra: Infra, named: RequestNames, scope: Scope, receive: Receive, send: Send, *, is_quiet: bool
+    app: ASGIApp,
+    infra: Infra,
+    named: RequestNames,
+    counts: RequestCounts | None,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
 ) -> None:
-    """Run `app` for one HTTP request or websocket, under its names, with `infra` bound, in a span.
+    """Run `app` for one HTTP request or websocket, under its names, with `infra` bound, in a span, and count it.
 
-    A quiet one has no span: probes and scrapes would be most of what is kept.
+    One without `counts` is quiet, and has no span either: probes and scrapes would be most of what is kept.
     """
     names = named.names
     clock = infra.clock
@@ -56,7 +63,9 @@ async def serve(
     start_noting(scope)
     error: BaseException | None = None
     mounted_at = str(scope.get("root_path", ""))
-    made = NO_SPAN if is_quiet else span_of(scope, names, named.parent)
+    made = NO_SPAN if counts is None else span_of(scope, names, named.parent)
+    if counts is not None:
+        counts.begin(scope)
     with correlate(names), infra.bind(), made as span:
         try:
             error = await _run(app, infra, scope, receive, response)
@@ -67,8 +76,12 @@ async def serve(
             # Without what runs after the response, such as background tasks.
             ended_at = clock.monotonic() if response.ended_at is None else response.ended_at
             seconds = ended_at - started_at
-            tell(span, scope, status=response.status, mounted_at=mounted_at)
-            write_access_line(scope, status=response.status, seconds=seconds, error=error, is_quiet=is_quiet)
+            # Of an application that raised before it answered: servers answer for it.
+            status = 500 if response.status is None and isinstance(error, Exception) else response.status
+            tell(span, scope, status=status, error=error, mounted_at=mounted_at)
+            if counts is not None:
+                counts.end(scope, status=status, seconds=seconds, mounted_at=mounted_at)
+            write_access_line(scope, status=status, seconds=seconds, error=error, is_quiet=counts is None)
 
 
 async def _run(

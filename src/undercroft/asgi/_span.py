@@ -30,7 +30,7 @@ def span_of(scope: Scope, names: Correlation, parent: Trace | None) -> Span | No
     return library_span(method, kind="server", attributes=attributes, at=names.trace, parent=parent)
 
 
-def tell(span: Span | None, scope: Scope, *, status: int | None, mounted_at: str) -> None:
+def tell(span: Span | None, scope: Scope, *, status: int | None, error: BaseException | None, mounted_at: str) -> None:
     """Tell a request's span how it ended; only a failure on our side is an error of a server's span."""
     if span is None:
         return
@@ -41,4 +41,5 @@ def tell(span: Span | None, scope: Scope, *, status: int | None, mounted_at: str
     if status is not None:
         span.set_attribute(semconv.HTTP_RESPONSE_STATUS_CODE, status)
         if status >= 500:
-            span.set_status("error").set_attribute(semconv.ERROR_TYPE, str(status))
+            kind = str(status) if error is None else type(error).__qualname__
+            span.set_status("error").set_attribute(semconv.ERROR_TYPE, kind)

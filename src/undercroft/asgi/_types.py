@@ -24,6 +24,12 @@ def sole_header(scope: Scope, name: bytes) -> str | None:
     return values[0] if len(values) == 1 else None
 
 
+def path_below_mount(scope: Scope) -> str:
+    """Return the path as the application sees it: a server puts a mount before it, others leave it out."""
+    path, mount = scope["path"], scope.get("root_path", "").rstrip("/")
+    return str(path.removeprefix(mount) if mount and path.startswith(f"{mount}/") else path)
+
+
 def headers_of(scope: Scope, name: bytes) -> list[str]:
     """Return every value of a request header, given in lower case, in order."""
     return [bytes(value).decode("latin-1") for key, value in scope.get("headers", ()) if key.lower() == name]

@@ -126,7 +126,7 @@ def _weights(queues: tuple[str, ...]) -> dict[str, int] | None:
 @asynccontextmanager
 async def _without_its_own(infra: Infra) -> AsyncIterator[None]:
     """Open and bind `infra`, without the worker that its process kind may ask for: ours has the queues and slots."""
-    await infra.open(background=False)
+    await infra.open(background=False, kind="worker")
     try:
         with infra.bind():
             yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
@@ -15,6 +16,7 @@ from undercroft._core.durations import Duration
 from undercroft._core.errors import near_names
 from undercroft._core.ids import IdSource
 from undercroft.logging import Logger
+from undercroft.queue._counts import EnqueueCounts
 from undercroft.queue._cron._crons import Crons, crons_by_name
 from undercroft.queue._cron._definition import CronJob
 from undercroft.queue._dead_letters import DeadLetters
@@ -62,6 +64,7 @@ class Queue(Operations):
         self._jobs = _by_name([*jobs, *(cron.job for cron in crons)])
         self._ids = ids or IdSource(self._clock)
         self._bind = bind
+        self._counts = EnqueueCounts()
         self._workers: WeakSet[Worker] = WeakSet()
         self._crons = Crons(engine, crons, jobs=self._jobs, make_job=self._cron_job, clock=self._clock, ids=self._ids)
 
@@ -142,7 +145,8 @@ class Queue(Operations):
         with enqueue_span(job.name, options.queue):
             new = new_job(job, data, options, job_id=self._ids(), now=self._engine.time())
             (added,) = await self._engine.add((new,))
-        _log.info("job enqueued", job=new.name, job_id=added.id, queue=new.queue, is_new=added.is_new)
+            self._counts.enqueued(new.queue, new.name)
+            _log.info("job enqueued", job=new.name, job_id=added.id, queue=new.queue, is_new=added.is_new)
         return self._handle(new, added)
 
     async def enqueue_many(
@@ -185,7 +189,8 @@ class Queue(Operations):
         with enqueue_span(root.job.name, root.options.queue, count=sum(1 for _ in flow.steps())):
             jobs, handle = plan_flow(flow, ids=self._ids, now=self._engine.time(), handle_of=self._handle)
             await self._engine.add(jobs)
-        _log.info("flow enqueued", job=jobs[0].name, job_id=jobs[0].id, queue=jobs[0].queue, jobs=len(jobs))
+            self._count(jobs)
+            _log.info("flow enqueued", job=jobs[0].name, job_id=jobs[0].id, queue=jobs[0].queue, jobs=len(jobs))
         return handle
 
     async def enqueue_batch(self, batch: Batch[T]) -> BatchHandle[T]:
@@ -208,8 +213,13 @@ class Queue(Operations):
             now = self._engine.time()
             jobs = [new_job(step.job, step.data, step.options, job_id=self._ids(), now=now) for step in steps]
             added = await self._engine.add(jobs)
-        _log.info("jobs enqueued", job=jobs[0].name, queue=jobs[0].queue, jobs=len(jobs))
+            self._count(jobs)
+            _log.info("jobs enqueued", job=jobs[0].name, queue=jobs[0].queue, jobs=len(jobs))
         return [self._handle(new, stored) for new, stored in zip(jobs, added, strict=True)]
+
+    def _count(self, jobs: Iterable[NewJob]) -> None:
+        for (queue, name), count in Counter((job.queue, job.name) for job in jobs).items():
+            self._counts.enqueued(queue, name, count)
 
     def _check(self, job: Job[..., Any], options: ResolvedOptions) -> None:
         self._known(job)
@@ -267,8 +277,17 @@ class Queue(Operations):
 
     def problems(self) -> tuple[str, ...]:
         """Say what is wrong with the workers of this queue that run in this process; nothing, as a rule."""
-        running = [worker for worker in self._workers if worker.is_running]
-        return tuple(problem for worker in running for problem in worker.health().problems)
+        return tuple(problem for worker in self._running() for problem in worker.health().problems)
+
+    def work(self) -> dict[str, object]:
+        """Say what the workers of this queue in this process are at, as plain JSON data: `undercroft health` shows it.
+
+        `{workers: [{id, queues, active, runs, last_claim_at, problems}]}`. To be asked in their event loop.
+        """
+        return {"workers": [_work_of(worker) for worker in self._running()]}
+
+    def _running(self) -> list[Worker]:
+        return [worker for worker in self._workers if worker.is_running]
 
     def _known(self, job: Job[..., Any] | str) -> Job[..., Any]:
         name = job if isinstance(job, str) else getattr(job, "name", None)
@@ -289,6 +308,18 @@ def _all_stored(job: Job[..., Any], items: Iterable[Mapping[str, Any]]) -> list[
             f"item {len(stored)} of enqueue_many: {exc.message}", hint=exc.hint, near=exc.near
         ) from exc
     return stored
+
+
+def _work_of(worker: Worker) -> dict[str, object]:
+    health = worker.health()
+    return {
+        "id": worker.id,
+        "queues": list(worker.queues),
+        "active": health.active,
+        "runs": health.runs,
+        "last_claim_at": None if health.last_claim_at is None else health.last_claim_at.isoformat(timespec="seconds"),
+        "problems": list(health.problems),
+    }
 
 
 def _unknown(job: object, name: object, known: Mapping[str, Job[..., Any]]) -> Exception:

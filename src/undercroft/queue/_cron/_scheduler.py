@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from undercroft._core.clock import Clock, SystemClock, utc
 from undercroft._core.durations import Duration, to_seconds
 from undercroft.logging import Logger
+from undercroft.queue._counts import CronCounts
 from undercroft.queue._cron._ledger import CronLedger, Known
 from undercroft.queue._cron._options import Overlap
 from undercroft.queue._cron._state import FORMAT, CronState, Plan, job_id_of, next_slot, plan
@@ -43,6 +44,7 @@ class Scheduler:
         self._queues = frozenset(queues)
         self._clock = clock or SystemClock()
         self._poll_s = to_seconds(poll, name="poll")
+        self._counts = CronCounts()
         self._next: dict[str, tuple[Known, float]] = {}
 
     async def run(self) -> None:
@@ -115,6 +117,7 @@ class Scheduler:
             return self._engine.time()  # somebody else wrote: look again
         for slot in decided.fired:
             _log.info("cron fired", cron=cron.name, slot_at=utc(slot), job_id=job_id_of(cron.name, slot))
+        self._counts.fired(cron.name, fired=len(decided.fired), missed=decided.missed)
         if decided.missed:
             _log.warning("cron missed slots", cron=cron.name, missed=decided.missed, misfire=cron.misfire.value)
         return self._engine.time() if state.replaced or state.waiting else next_slot(cron, state) or math.inf

@@ -8,6 +8,7 @@ from typing import Any
 
 from undercroft._core.clock import Clock
 from undercroft.logging import Logger
+from undercroft.monitoring import Counter
 from undercroft.queue._errors import QueueUnavailableError
 from undercroft.queue._worker._context import Workplace
 
@@ -29,6 +30,11 @@ class QueueCare:
         self._engine = place.engine
         self._queues = queues
         self._names = names
+        self._rescues = Counter(
+            "undercroft_jobs_rescued_total",
+            help="Jobs that were taken back from a worker that died, and those of them that were put aside for it.",
+            labels=("job", "outcome"),
+        )
 
     def steps(self) -> tuple[Step, ...]:
         """What is to be done about every second."""
@@ -40,6 +46,7 @@ class QueueCare:
             note = (
                 "job quarantined: it took its workers down" if job.is_quarantined else "job rescued from a dead worker"
             )
+            self._rescues.increment(job=job.name, outcome="quarantined" if job.is_quarantined else "rescued")
             _log.warning(note, job=job.name, job_id=job.id, dead_worker=job.worker_id)
 
     async def _park(self) -> None:

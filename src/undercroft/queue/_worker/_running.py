@@ -53,12 +53,14 @@ class Ending(Enum):
 class Run:
     """One run of a claimed job, which may be ended from outside while its handler runs."""
 
-    __slots__ = ("claimed", "deadline", "ending", "remark", "scope", "started", "task")
+    __slots__ = ("claimed", "deadline", "ending", "remark", "scope", "started", "task", "wait_s")
 
-    def __init__(self, claimed: ClaimedJob, started: float) -> None:
+    def __init__(self, claimed: ClaimedJob, started: float, wait_s: float) -> None:
         self.claimed = claimed
         self.started = started
         """By the worker's monotonic clock."""
+        self.wait_s = wait_s
+        """How long it could have run already when it was begun."""
         self.deadline: float | None = None
         self.ending: Ending | None = None
         self.scope: anyio.CancelScope | None = None

@@ -22,6 +22,7 @@ import anyio.abc
 
 from undercroft._core.clock import Clock
 from undercroft.logging import Logger
+from undercroft.queue._counts import RunCounts
 from undercroft.queue._errors import QueueUnavailableError
 from undercroft.queue._job import Job
 from undercroft.queue._values import ClaimedJob, Completed, Failed, Fetch, Finished, Postponed
@@ -75,6 +76,7 @@ class Slots:
         self._busy = 0
         self._fetching = 0
         self._freed = anyio.Event()
+        self._counts = RunCounts()
         self._fetch = Fetch(names=frozenset(runners), worker_id=place.id, lease_s=place.lease_s)
 
     @property
@@ -120,7 +122,7 @@ class Slots:
     def _begin(self, claimed: ClaimedJob) -> Run:
         self._left -= 1
         self.last_start = now = self._clock.monotonic()
-        run = self.runs[claimed.id, claimed.token] = Run(claimed, now)
+        run = self.runs[claimed.id, claimed.token] = Run(claimed, now, self._engine.time() - claimed.due_at)
         return run
 
     async def _slot(self, first: Run) -> None:
@@ -182,6 +184,8 @@ class Slots:
                 await self.release((claimed,))
         finally:
             self.ended += claimed.doom is None
+            ended = self._clock.monotonic()
+            self._counts.ended(claimed, outcome, seconds=ended - run.started, wait_s=run.wait_s)
             del self.runs[claimed.id, claimed.token]
         if following is None:
             return None

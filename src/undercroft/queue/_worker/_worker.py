@@ -5,6 +5,7 @@ _claiming.py      fills free slots, and waits for work
 _slots.py         runs one job after another, and records how each ended
 _running.py       one run; _context.py: what its handler sees; _outcomes.py: what is recorded of it
 _deadlines.py     timeouts
+_depth.py         how deep the queues are, as metrics
 _heartbeat.py     keeps the leases; _loop_watch.py: notices a blocked event loop
 _care.py          rescue, parking, pruning
 _worker_health.py, _recycling.py, _in_process.py, _draw.py
@@ -33,6 +34,7 @@ from undercroft.queue._protocol import Engine
 from undercroft.queue._values import Beat
 from undercroft.queue._worker._care import QueueCare, repeat, serve
 from undercroft.queue._worker._claiming import Claimer
+from undercroft.queue._worker._depth import DEPTH_S, DepthWatch
 from undercroft.queue._worker._draw import QueueDraw, to_weights
 from undercroft.queue._worker._health import LOOK_S, SILENT_S, StallWatch, WorkerHealth
 from undercroft.queue._worker._heartbeat import Heartbeat
@@ -125,6 +127,7 @@ class Worker:
         )
         self._claimer = Claimer(self, self._slots, names=self._names, draw=self._draw, clock=self._clock)
         self._heartbeat = Heartbeat(self, lambda: list(self._slots.runs.values()), clock=self._clock)
+        self._depth = DepthWatch(engine, self.queues)
         self._stalls = StallWatch(self, self._slots, self._claimer, queues=self.queues, clock=self._clock)
 
     @property
@@ -239,6 +242,7 @@ class Worker:
             "deadlines": self._slots.deadlines.watch,
             "care": partial(repeat, care, every_s=_CARE_S, clock=self._clock),
             "health": partial(repeat, (self._stalls.look,), every_s=LOOK_S, clock=self._clock),
+            "depth": partial(repeat, (self._depth.look,), every_s=DEPTH_S, clock=self._clock),
         }
         if self._max_rss is not None:
             loops["memory"] = partial(repeat, (self._check_memory,), every_s=_CARE_S, clock=self._clock)
