@@ -40,7 +40,9 @@ SIZE = KEYS_AT + KEY_BYTES
 
 _USED, _PROCESS = 3, 4  # places of these in the header, as u64
 _CHUNK = 16 * 1024
-_LAST_CELLS, _LAST_KEYS = 16_384, 256 * 1024  # kept for the series that take what finds no room
+# Room that is kept for the series that take what finds no room: in the file, and on a disk that is full.
+_LAST_CELLS, _LAST_KEYS = 16_384, 256 * 1024
+_SPARE = 8 * 1024
 
 
 class SegmentError(ValueError):
@@ -114,8 +116,9 @@ class Segment:
         if used + len(line) > KEY_BYTES - kept_keys or end > CELL_COUNT - kept_cells:
             return self._tell_full("it is full")
         try:
-            self._allocate(CELLS_AT, 8 * end)
-            self._allocate(KEYS_AT, used + len(line))
+            spare = 0 if is_last else _SPARE
+            self._allocate(CELLS_AT, 8 * end + spare)
+            self._allocate(KEYS_AT, used + len(line) + spare)
         except OSError as exc:
             return self._tell_full(f"{exc.strerror}")
         self._keys[used : used + len(line)] = line
@@ -151,8 +154,8 @@ class Segment:
             if isinstance(record, SeriesRecord):
                 self._take_over(record)
             self._next += width
-        self._allocate(CELLS_AT, max(8 * self._next, 1))
-        self._allocate(KEYS_AT, max(used, 1))
+        self._allocate(CELLS_AT, 8 * self._next + _SPARE)
+        self._allocate(KEYS_AT, used + _SPARE)
         self._header[_PROCESS] = os.getpid()
 
     def _take_over(self, record: SeriesRecord) -> None:
