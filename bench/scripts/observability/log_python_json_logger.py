@@ -1,4 +1,4 @@
-"""Microseconds for one JSON line of python-json-logger, with its fastest formatter (orjson), and the standard library."""
+"""Microseconds for one JSON line of python-json-logger on the standard library, with its fastest formatter: orjson."""
 
 import io
 import json
