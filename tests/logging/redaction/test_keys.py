@@ -16,7 +16,8 @@ SECRET = [
     "session_id", "sessionId", "connect.sid", "apiKey", "API_KEY", "API KEY", "x-api-key", "access_key",
     "private-key", "AccountKey", "signing_key", "Ocp-Apim-Subscription-Key", "credentials", "X-Amz-Signature", "sig",
     "X-Amz-Credential", "otp", "pin", "cvc", "card_cvv", "ssn", "jwt", "creditCard", "card_number", "seed_phrase",
-    "recovery-code", "SENTRY_DSN", "connectionString", "passwort", "mot_de_passe", "contraseña", "\uff50\uff41\uff53\uff53\uff57\uff4f\uff52\uff44",
+    "recovery-code", "SENTRY_DSN", "connectionString", "passwort", "mot_de_passe", "contraseña",
+    "\uff50\uff41\uff53\uff53\uff57\uff4f\uff52\uff44",
     "user[password]", "spring.datasource.password", "password2", "token_id",
 ]  # fmt: skip
 HARMLESS = [

@@ -67,7 +67,7 @@ class KeyRules:
 
     def sounds_secret(self, key: str) -> bool:
         """Tell whether a text under `key` must be hidden."""
-        return self._verdict(key if len(key) <= _MAX_KEY else key[-_MAX_KEY:]) != _SHOWN_ALWAYS
+        return bool(self._verdict(key if len(key) <= _MAX_KEY else key[-_MAX_KEY:]))
 
     def _judge(self, key: str) -> int:
         plain = _in_latin_letters(key)

@@ -16,10 +16,15 @@ IsSecret = Callable[[str], bool]
 
 # "=" in a URL inside a URL is "%3D". A scheme's colon is none of ours.
 _SEPARATOR = re.compile(r"[=:%](?:(?<=[\w\"' ]=)|(?<=[A-Za-z_\"' ]:)(?!//)|(?<=[A-Za-z_][0-9]:)|3[Dd])")
-# Backwards from the separator: blanks, a closing quote with the backslashes of JSON within JSON, the name.
-_NAME_BACKWARDS = re.compile(r"[ \t]{0,3}+([\"']\\{0,3}+)?([\w.\-]++)([ \t][\w.\-]++)?")
+# Backwards from the separator: blanks, a closing quote with the backslashes of JSON within JSON, the name; the word
+# before it.
+_NAME_BACKWARDS = re.compile(r"[ \t]{0,3}+([\"']\\{0,3}+)?([A-Za-z0-9_.\-\u0080-\uffff]++)")
+_WORD_BACKWARDS = re.compile(r"[ \t][\w.\-]++")
 # Words that are a name only with the word before them: api key, session id.
 _HALF_NAMES = frozenset({"code", "id", "key", "number", "string"})
+_LONGEST_HALF = 6
+_MAX_KNOWN = 1_024
+_LONGEST_KNOWN = 64
 
 _BEFORE_VALUE = re.compile(r"[=>]{0,2}+[ \t]{0,8}+[bBfFrRuU]{0,2}?(\\{0,3}[\"'])")
 _BLANKS = re.compile(r"[=>]{0,2}+[ \t]{0,8}+")
@@ -55,23 +60,37 @@ _TUPLE = re.compile(r"\(b?([\"'])([\w.\-]{1,64})\1, b?([\"'])((?:(?!\3)[^\\]|\\.
 _FLAG = re.compile(r"--([\w\-]{2,64}+)(?:[\"'], ?[\"']| {1,4})(?![\-\"' ])((?:[^\s\"'\]]|[\"'\]](?![\s,\])}]|\Z))++)")
 
 
-def hide_pairs(text: str, is_secret: IsSecret) -> str:
-    """Return `text` with the values of all secret names in it hidden."""
-    separator = _SEPARATOR.search(text)
+def hide_pairs(is_secret: IsSecret, harmless: set[str], text: str) -> str:
+    """Return `text` with the values of all secret names in it hidden.
+
+    `harmless` remembers names that are not secret, written backwards as they are read here; up to 1,024 short ones.
+    """
+    search, name_before = _SEPARATOR.search, _NAME_BACKWARDS.match
+    separator = search(text)
     if separator is None:
         return text
     parts: list[str] = []
     done, backwards, size = 0, text[::-1], len(text)
     while separator is not None:
-        named = _NAME_BACKWARDS.match(backwards, size - separator.start())
-        name = _name(named, is_secret) if named is not None else None
-        if named is not None and name is not None:
-            span = _value(text, separator, name, is_quoted=named[1] is not None)
-            if span is not None:
+        at = separator.end()
+        named = name_before(backwards, size - separator.start())
+        if named is not None and named[2] not in harmless:
+            name = _name(named, is_secret)
+            if name is None:
+                _remember(named[2], harmless)
+            elif (span := _value(text, separator, name, is_quoted=named[1] is not None)) is not None:
                 parts += [text[done : span[0]], HIDDEN]
-                done = span[1]
-        separator = _SEPARATOR.search(text, max(done, separator.end()))
+                at = done = span[1]
+        separator = search(text, at)
     return "".join([*parts, text[done:]]) if parts else text
+
+
+def _remember(backwards: str, harmless: set[str]) -> None:
+    if len(backwards) > _LONGEST_KNOWN or backwards[::-1].lower() in _HALF_NAMES:
+        return
+    if len(harmless) >= _MAX_KNOWN:
+        harmless.clear()
+    harmless.add(backwards)
 
 
 def hide_tags(text: str, is_secret: IsSecret) -> str:
@@ -81,25 +100,35 @@ def hide_tags(text: str, is_secret: IsSecret) -> str:
 
 def hide_tuples(text: str, is_secret: IsSecret) -> str:
     """Return `text` with the second of two hidden in the `repr` of a header or form field: `('cookie', '***')`."""
-    return _TUPLE.sub(lambda pair: _only_second(pair, 4) if is_secret(pair[2]) else pair[0], text)
+    return _with_values_hidden(text, _TUPLE, 2, 4, is_secret)
 
 
 def hide_flags(text: str, is_secret: IsSecret) -> str:
     """Return `text` with the values of a command's secret options hidden, in a line or in the `repr` of a list."""
-    return _FLAG.sub(lambda flag: _only_second(flag, 2) if is_secret(flag[1]) else flag[0], text)
+    return _with_values_hidden(text, _FLAG, 1, 2, is_secret)
 
 
-def _only_second(match: re.Match[str], group: int) -> str:
-    start = match.start()
-    return f"{match[0][: match.start(group) - start]}{HIDDEN}{match[0][match.end(group) - start :]}"
+def _with_values_hidden(text: str, shape: re.Pattern[str], name: int, value: int, is_secret: IsSecret) -> str:
+    parts: list[str] = []
+    done = 0
+    match = shape.search(text)
+    while match is not None:
+        end = match.start() + 1  # a harmless one may have another inside it
+        if is_secret(match[name]):
+            parts += [text[done : match.start(value)], HIDDEN]
+            done = end = match.end(value)
+        match = shape.search(text, end)
+    return "".join([*parts, text[done:]]) if parts else text
 
 
 def _name(named: re.Match[str], is_secret: IsSecret) -> str | None:
     name = named[2][::-1]
     if is_secret(name):
         return name
-    if named[3] is not None and name.lower() in _HALF_NAMES and is_secret(f"{named[3][::-1].strip()} {name}"):
-        return f"{named[3][::-1].strip()} {name}"
+    if len(name) <= _LONGEST_HALF and name.lower() in _HALF_NAMES:
+        before = _WORD_BACKWARDS.match(named.string, named.end())
+        if before is not None and is_secret(both := f"{before[0][:0:-1]} {name}"):
+            return both
     return None
 
 

@@ -91,9 +91,10 @@ class Redactor:
         self._own_steps = [
             partial(re.compile(shape).sub, f"[{name.upper()}]") for name, shape in redaction.patterns.items()
         ]
-        self._steps = _kept(_steps(keys.sounds_secret), off)
+        pairs = partial(_pairs.hide_pairs, keys.sounds_secret, set[str]())
+        self._steps = _kept(_steps(keys.sounds_secret, pairs), off)
         self._number_steps = _kept(_NUMBER_STEPS, off)
-        self._hide_pairs = None if "pair" in off else partial(_pairs.hide_pairs, is_secret=keys.sounds_secret)
+        self._hide_pairs = None if "pair" in off else pairs
         self._least_length = 1 if redaction.patterns or redaction.hide_ips else _LEAST_LENGTH
         self._hide_ips = None if "ip" in off else _contacts.hide_ips
         self.is_secret = keys.is_secret
@@ -146,7 +147,9 @@ def _may_have_pairs(shape: str) -> bool:
     return "g:" in shape or "a:" in shape or "!:" in shape or " :" in shape or "0: " in shape
 
 
-def _steps(is_secret: Callable[[str], bool]) -> list[tuple[str, str, Callable[[str], str]]]:
+def _steps(
+    is_secret: Callable[[str], bool], pairs: Callable[[str], str]
+) -> list[tuple[str, str, Callable[[str], str]]]:
     # In an order: what holds others first (a URL's password may look like a mail address), what is most sure of itself
     # before what guesses.
     return [
@@ -156,7 +159,7 @@ def _steps(is_secret: Callable[[str], bool]) -> list[tuple[str, str, Callable[[s
         ("pair", "</", partial(_pairs.hide_tags, is_secret=is_secret)),
         ("pair", "(", partial(_pairs.hide_tuples, is_secret=is_secret)),
         ("pair", "--", partial(_pairs.hide_flags, is_secret=is_secret)),
-        ("pair", "", partial(_pairs.hide_pairs, is_secret=is_secret)),
+        ("pair", "", pairs),
         ("bearer", "earer", _tokens.hide_bearers),
         ("bearer", "asic", _tokens.hide_basics),
         ("jwt", "eyJ", _tokens.hide_jwts),
