@@ -9,6 +9,7 @@ import gc
 import io
 import json
 import logging
+import logging.config
 import multiprocessing
 import os
 import signal
@@ -356,6 +357,32 @@ def test_a_setup_that_was_replaced_writes_what_it_had(tmp_path: Path) -> None:
         second.close()
 
 
+async def test_aclose_holds_up_no_event_loop_while_nobody_reads(pipe: tuple[int, TextIO]) -> None:
+    _, stream = pipe
+    setup = setup_logging(format="json", stream=stream, uncaught=False)
+    for _ in range(100):
+        logger.info("x", padding="x" * 500)
+    longest, last = 0.0, time.monotonic()
+    closing = asyncio.create_task(setup.aclose())
+    while not closing.done():
+        await asyncio.sleep(0.01)
+        longest, last = max(longest, time.monotonic() - last), time.monotonic()
+    assert longest < 1
+    assert setup.dropped_count + setup.written_count == 100
+
+
+def test_dict_config_closes_every_handler_and_ours_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    with setup_logging(format="json", file=path, uncaught=False) as setup:
+        logger.info("before")
+        logging.config.dictConfig({"version": 1, "incremental": False, "disable_existing_loggers": False})
+        assert "before" in path.read_text()
+        logger.info("after")
+        assert len(writer_threads()) == 1
+        assert setup.flush()
+    assert len(path.read_text().splitlines()) == 2
+
+
 async def test_aclose_closes(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     with path.open("w") as stream:
@@ -441,18 +468,19 @@ def test_a_forked_child_has_a_thread_of_its_own_and_loses_nothing(tmp_path: Path
         assert [line["n"] for line in lines if line.get("child") == child] == list(range(200))
 
 
-def test_a_fork_while_other_threads_log_leaves_a_child_that_can(tmp_path: Path) -> None:
+@pytest.mark.parametrize("buffer", [0, 20])
+def test_a_fork_while_other_threads_log_leaves_a_child_that_can(buffer: int, tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     done = run(
         "import os, sys, threading\n"
         "from undercroft.logging import logger, setup_logging\n"
-        f"setup_logging(format='json', file={str(path)!r}, buffer=20, count=lambda word: None)\n"
+        f"setup_logging(format='json', file={str(path)!r}, buffer={buffer}, count=lambda word: None)\n"
         "stop = threading.Event()\n"
         "def busy():\n"
         "    while not stop.is_set(): logger.info('busy')\n"
         "threads = [threading.Thread(target=busy) for _ in range(3)]\n"
         "for thread in threads: thread.start()\n"
-        "for child in range(20):\n"
+        "for child in range(50):\n"
         "    pid = os.fork()\n"
         "    if pid == 0:\n"
         "        logger.info('child', child=child)\n"
@@ -464,7 +492,7 @@ def test_a_fork_while_other_threads_log_leaves_a_child_that_can(tmp_path: Path) 
     )
     assert (done.returncode, done.stderr) == (0, "")
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [line["child"] for line in lines if line["message"] == "child"] == list(range(20))
+    assert [line["child"] for line in lines if line["message"] == "child"] == list(range(50))
 
 
 def _log_in_a_child(number: int) -> None:

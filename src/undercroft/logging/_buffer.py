@@ -53,14 +53,12 @@ class EntryBuffer:
         write: Called in the writer's thread only, and after `close` in the caller's.
         size: How many entries may wait. A tenth more may, if they are warnings or worse.
         drop: Called for each entry for which there is no room.
-        renew: Called in each process before its first entry: locks that a fork may have left behind must be new.
     """
 
-    def __init__(self, write: WriteEntries, *, size: int, drop: Callable[[], None], renew: Callable[[], None]) -> None:
+    def __init__(self, write: WriteEntries, *, size: int, drop: Callable[[], None]) -> None:
         self._write = write
         self._size = size
         self._drop = drop
-        self._renew = renew
         self._lives: dict[int, _Life] = {}
         self._life = _Life(0, self._run)  # of no process
         self._is_closed = False
@@ -117,7 +115,6 @@ class EntryBuffer:
         made = _Life(pid, self._run)
         life = self._lives.setdefault(pid, made)  # one step: of several threads, one begins
         if life is made:
-            self._renew()
             try:
                 life.thread.start()
             except RuntimeError:  # the interpreter is going down

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import atexit
 import logging as stdlib_logging
+import os
+import weakref
 from dataclasses import dataclass
 
 from undercroft.logging._buffer import CLOSE_S, EntryBuffer
@@ -72,7 +74,7 @@ class LineHandler(stdlib_logging.Handler):
         self._sampler = sampler
         self._buffer: EntryBuffer | None = None
         if buffer_size:
-            self._buffer = EntryBuffer(writer.write, size=buffer_size, drop=tally.add_dropped, renew=self._renew)
+            self._buffer = EntryBuffer(writer.write, size=buffer_size, drop=tally.add_dropped)
 
     def handle(self, record: stdlib_logging.LogRecord) -> bool:
         """Take `record`, without the handler's lock: the writer has its own."""
@@ -119,15 +121,34 @@ class LineHandler(stdlib_logging.Handler):
         self._writer.tell_of_dropped()
 
     def close(self) -> None:
-        """Finish, and be gone."""
+        """Finish, and be gone; before it is released, only flush.
+
+        `logging.config.dictConfig` closes every handler there is, those too that stay where they are.
+        """
+        if not self.is_released:
+            self.flush()
+            return
         atexit.unregister(self.finish)
         self.finish()
         self._output.close()
         super().close()
 
-    def _renew(self) -> None:
+    def renew(self) -> None:
+        """Take new locks."""
         self.tally.renew()
         self._writer.renew()
+
+
+def _renew_after_forks(handler: LineHandler) -> None:
+    """Have a forked child take new locks: threads that are no more may hold the old ones."""
+    known = weakref.ref(handler)  # a registration cannot be taken back
+
+    def renew() -> None:
+        there = known()
+        if there is not None:
+            there.renew()
+
+    os.register_at_fork(after_in_child=renew)
 
 
 def sole_handler(logger: stdlib_logging.Logger) -> LineHandler | None:
@@ -165,6 +186,7 @@ def install(handler: LineHandler, level: int) -> None:
         root.removeHandler(replaced)
     root.addHandler(handler)
     root.setLevel(level)
+    _renew_after_forks(handler)
     # Not at the standard library's own shutdown, which comes after other functions of `atexit` that may still log.
     atexit.register(handler.finish)
 

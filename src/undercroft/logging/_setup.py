@@ -86,7 +86,7 @@ class LoggingSetup:
         """Close without holding up the event loop: it is another thread that waits for what waits to be written."""
         import anyio.to_thread
 
-        await anyio.to_thread.run_sync(self._handler.flush)
+        await anyio.to_thread.run_sync(self._handler.finish)
         self.close()
 
     def __enter__(self) -> Self:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from undercroft.logging._report import report_failure
 
-Count = Callable[[str], object]
+Count = Callable[[str], None]
 """Takes one word for each line: its level when it was written, `dropped` or `sampled` when not. Must not block."""
 
 

@@ -15,7 +15,7 @@ from undercroft.logging._plain import Plain, valid
 from undercroft.logging._report import report_failure
 from undercroft.logging._tally import Tally
 
-Also = Callable[[Mapping[str, Plain]], object]
+Also = Callable[[Mapping[str, Plain]], None]
 """Takes each line that was written, as the object of a JSON line, in the thread that wrote it. Must not block."""
 
 _TELL_EVERY_S = 1.0
