@@ -76,7 +76,7 @@ def test_defaults_are_what_is_said() -> None:
         value = getattr(settings, field).value
         shown = re.match(r"`([^`]*)`", match["default"])
         text = (
-            f"{value:g}s"
+            f"{value:g}{'s' if field.endswith('_timeout') else ''}"
             if isinstance(value, float)
             else ":".join(map(str, value))
             if isinstance(value, tuple)

@@ -82,7 +82,7 @@ async def test_a_home_that_has_something_already_is_not_hidden_from_git(home: Pa
 
 
 async def test_no_home_is_made_when_nothing_is_kept_there(home: Path) -> None:
-    async with make([], home):
+    async with make([], home).override(env="test"):
         assert not (home / ".undercroft").exists()
 
 

@@ -215,9 +215,9 @@ def test_the_text_of_the_error_has_every_problem_and_what_to_do() -> None:
         "- UC0201 UNDERCROFT_ENV is 'prodution'",
         "  near: production",
         "  do:   it is one of: development, production, test",
-        "- UC0201 LOG_LEVEL is 'inof'",
+        "- UC1101 LOG_LEVEL 'inof' is not a log level",
         "  near: info",
-        "  do:   it is one of: critical, debug, error, fatal, info, warn, warning",
+        "  do:   levels: trace, debug, info, warning (warn), error, critical (fatal)",
     ]
 
 

@@ -29,6 +29,7 @@ class InfraArguments(TypedDict, total=False):
     env: str | None
     home: str | Path | None
     service: str | None
+    release: str | None
     log_level: str | None
     log_format: str | None
     log_sample: float | None

@@ -60,7 +60,7 @@ class Builder:
 
     def health(self, queue: Queue, email: Email, services: Services) -> HealthChecks:
         """Return the checks: of our parts first, so that one of the application's may replace it."""
-        service = ServiceInfo(service_id=self.settings.service.value)
+        service = ServiceInfo(service_id=self.settings.service.value, release_id=self.settings.release.value)
         health = HealthChecks(clock=self._clock, service=service, observe=HealthGauges())
         if not self._problems:  # or there may be no queue to ask
             health.register("queue", _check_of(queue), component_type="datastore")

@@ -160,6 +160,8 @@ def _exporter_of(settings: Settings) -> OtlpExporter | None:
     resource: dict[str, object] = {"deployment.environment.name": settings.env.value}
     if settings.service.value is not None:
         resource["service.name"] = settings.service.value
+    if settings.release.value is not None:
+        resource["service.version"] = settings.release.value
     return OtlpExporter.from_environ(export.variables(), resource=resource)
 
 
@@ -169,7 +171,13 @@ def _sentry_of(settings: Settings, clock: Clock) -> SentryBridge | None:
         return None
     from undercroft.logging.sentry import SentryBridge  # brings sentry-sdk
 
-    return SentryBridge(dsn.reveal(), environment=settings.env.value, clock=clock, what=settings.sentry.origin)
+    return SentryBridge(
+        dsn.reveal(),
+        environment=settings.env.value,
+        release=settings.release.value,
+        clock=clock,
+        what=settings.sentry.origin,
+    )
 
 
 def _metrics_directory(settings: Settings) -> str | None:

@@ -78,6 +78,9 @@ class Settings:
     service: Setting[str | None]
     """What the application is called in log lines, spans and reports. From `SERVICE_NAME`, then `OTEL_SERVICE_NAME`.
     Default none."""
+    release: Setting[str | None]
+    """Which version of the application this is, in health documents, spans and reports. From `UNDERCROFT_RELEASE`, then
+    `SENTRY_RELEASE`. Default none."""
     log_level: Setting[str]
     """The least level that is logged: `trace`, `debug`, `info`, `warning`, `error` or `critical`. From `LOG_LEVEL`.
     Default `info`."""
@@ -93,11 +96,14 @@ class Settings:
     """What a scraper of `/metrics` must send as its bearer token. From `UNDERCROFT_METRICS_TOKEN`. Default none."""
     recent: Setting[Url | None]
     """Where recent spans and lines are kept for `undercroft trace` and `undercroft logs`; `none` keeps none. From
-    `UNDERCROFT_RECENT`. Default none; `sqlite:///.undercroft/recent.db` (in the home) where `env` is `development`."""
+    `UNDERCROFT_RECENT`. Default `sqlite:///.undercroft/recent.db` (in the home; none unless `env` is `development`)."""
     traces: Setting[TraceExport | None]
     """The endpoint that spans are exported to, by OTLP over HTTP. From `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, then
-    `OTEL_EXPORTER_OTLP_ENDPOINT` (to which `/v1/traces` is added; with OpenTelemetry's other variables, see
-    [tracing](tracing.md)). Default none."""
+    `OTEL_EXPORTER_OTLP_ENDPOINT` (to which `/v1/traces` is added; with `OTEL_EXPORTER_OTLP_HEADERS`,
+    `OTEL_EXPORTER_OTLP_TIMEOUT`, `OTEL_EXPORTER_OTLP_COMPRESSION`, `OTEL_EXPORTER_OTLP_PROTOCOL`, for traces alone
+    `OTEL_EXPORTER_OTLP_TRACES_HEADERS`, `OTEL_EXPORTER_OTLP_TRACES_TIMEOUT`, `OTEL_EXPORTER_OTLP_TRACES_COMPRESSION`,
+    `OTEL_EXPORTER_OTLP_TRACES_PROTOCOL`, and `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_EXPORTER`, `OTEL_SDK_DISABLED`).
+    Default none."""
     traces_sampler: Setting[Sampler]
     """Which traces are recorded, in OpenTelemetry's words. From `OTEL_TRACES_SAMPLER` (with `OTEL_TRACES_SAMPLER_ARG`).
     Default `parentbased_always_on`."""
@@ -174,6 +180,7 @@ class Settings:
             email_from=read("email_from", ("EMAIL_FROM",), as_sender, None),
             email_templates=read("email_templates", ("UNDERCROFT_EMAIL_TEMPLATES",), as_paths, _TEMPLATES),
             service=read("service", ("SERVICE_NAME", "OTEL_SERVICE_NAME"), as_name, None),
+            release=read("release", ("UNDERCROFT_RELEASE", "SENTRY_RELEASE"), as_name, None),
             log_level=read("log_level", ("LOG_LEVEL",), as_log_level, "info"),
             log_format=read("log_format", ("LOG_FORMAT",), one_of(LOG_FORMATS), "auto"),
             log_sample=read("log_sample", ("LOG_SAMPLE",), as_share, 1.0),

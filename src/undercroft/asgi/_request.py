@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from undercroft._core.carrier import checked_baggage, checked_tracestate
-from undercroft._core.context import Correlation, Trace, correlate, is_request_id
+from undercroft._core.context import Correlation, Trace, correlate, correlation, is_request_id
 from undercroft._core.errors import UndercroftError
 from undercroft.app import Infra
 from undercroft.asgi._access import start_noting, write_access_line
@@ -71,6 +71,8 @@ async def serve(
             error = await _run(app, infra, scope, receive, response)
         except BaseException as exc:
             error = exc
+            with suppress(AttributeError):  # a server logs it when the names are no longer set here
+                exc.__undercroft_names__ = correlation()  # type: ignore[attr-defined]
             raise
         finally:
             # Without what runs after the response, such as background tasks.

@@ -52,7 +52,7 @@ def _report(exc: BaseException, *, debug: bool) -> int:
     leaves = list(_leaves(exc))
     errors = [leaf for leaf in leaves if isinstance(leaf, UndercroftError)]
     if debug or len(errors) < len(leaves):
-        traceback.print_exception(exc)
+        sys.stderr.write(_redacted("".join(traceback.format_exception(exc))))
     for error in errors:
         print_error(error)
     if len(errors) < len(leaves):
@@ -64,9 +64,9 @@ def _report(exc: BaseException, *, debug: bool) -> int:
 def print_error(error: UndercroftError) -> None:
     """Print one error to stderr, with the line of the user's own code that it came from."""
     if isinstance(error, AppRaisedError) and error.__cause__ is not None:
-        sys.stderr.write("".join(user_traceback(error.__cause__)))
+        sys.stderr.write(_redacted("".join(user_traceback(error.__cause__))))
     place = None if isinstance(error, AppRaisedError) else _user_place(error.__traceback__)
-    message, *more = str(error).split("\n")
+    message, *more = _redacted(str(error)).split("\n")
     _say("\n".join([message, *([f"  at:   {place}"] if place else []), *more]))
 
 
@@ -76,6 +76,12 @@ def user_traceback(exc: BaseException) -> list[str]:
     while frames is not None and not _is_users(frames.tb_frame.f_code.co_filename):
         frames = frames.tb_next
     return traceback.format_exception(type(exc), exc, frames)
+
+
+def _redacted(text: str) -> str:
+    from undercroft.logging import redact_text  # late: most commands end without an error
+
+    return redact_text(text)
 
 
 def _say(text: str) -> None:

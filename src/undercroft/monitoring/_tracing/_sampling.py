@@ -46,6 +46,9 @@ class AlwaysOn:
     def is_sampled(self, trace_id: str, parent: Position | None) -> bool:  # noqa: ARG002
         return True
 
+    def __str__(self) -> str:
+        return "always_on"
+
 
 @dataclass(frozen=True, slots=True)
 class AlwaysOff:
@@ -53,6 +56,9 @@ class AlwaysOff:
 
     def is_sampled(self, trace_id: str, parent: Position | None) -> bool:  # noqa: ARG002
         return False
+
+    def __str__(self) -> str:
+        return "always_off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,9 @@ class TraceIdRatio:
     def is_sampled(self, trace_id: str, parent: Position | None) -> bool:  # noqa: ARG002
         return int(trace_id[16:], 16) < self._bound
 
+    def __str__(self) -> str:
+        return f"traceidratio {self.ratio:g}"
+
 
 @dataclass(frozen=True, slots=True)
 class ParentBased:
@@ -87,6 +96,9 @@ class ParentBased:
 
     def is_sampled(self, trace_id: str, parent: Position | None) -> bool:
         return self.root.is_sampled(trace_id, None) if parent is None else parent.is_sampled
+
+    def __str__(self) -> str:
+        return f"parentbased_{self.root}"
 
 
 _PLAIN: dict[str, Sampler] = {

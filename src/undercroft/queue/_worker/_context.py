@@ -12,6 +12,7 @@ import msgspec
 from undercroft._core.clock import utc
 from undercroft._core.codec import to_json
 from undercroft._core.context import Correlation
+from undercroft.logging import redact_text
 from undercroft.queue._errors import JobLostError, NotInJobError
 from undercroft.queue._protocol import Engine
 from undercroft.queue._tracing import names_of
@@ -125,8 +126,11 @@ class JobContext:
             raise self._lost()
 
     async def log(self, line: str) -> None:
-        """Append a line to the job's own log, of which the newest 1000 are kept: `JobHandle.logs()`."""
-        await self._place.engine.add_log(self._claimed, line, keep=LOG_LINES)
+        """Append a line to the job's own log, of which the newest 1000 are kept: `JobHandle.logs()`.
+
+        Secrets and personal data in it are hidden, as in log lines.
+        """
+        await self._place.engine.add_log(self._claimed, redact_text(line), keep=LOG_LINES)
 
     async def heartbeat(self) -> None:
         """Make sure that the job is still this run's, before a step that must not be done twice.

@@ -11,7 +11,7 @@ import msgspec
 from undercroft._core.codec import to_json
 from undercroft._core.durations import to_seconds
 from undercroft._core.errors import UndercroftError
-from undercroft.logging import Logger
+from undercroft.logging import Logger, redact_text
 from undercroft.queue._backoff import Backoff, BackoffFunction
 from undercroft.queue._errors import Discard, RetryLater, Unrecoverable
 from undercroft.queue._job import Job
@@ -61,7 +61,7 @@ def outcome_of(exc: BaseException, claimed: ClaimedJob, job: Job[..., Any], *, n
     delay_s = None if is_permanent else _retry_in_s(exc, claimed, job)
     failed = Failed(
         error_type=_type_of(exc),
-        error=(exc.message if isinstance(exc, Unrecoverable) else str(exc))[:_ERROR_LIMIT],
+        error=redact_text(exc.message if isinstance(exc, Unrecoverable) else str(exc))[:_ERROR_LIMIT],
         stack=_stack_of(exc),
         retry_at=None if delay_s is None else now + delay_s,
     )
@@ -168,5 +168,5 @@ def _type_of(exc: BaseException) -> str:
 
 def _stack_of(exc: BaseException) -> str:
     if isinstance(exc, RemoteError):
-        return exc.stack[-_STACK_LIMIT:]
-    return "".join(traceback.format_exception(exc))[-_STACK_LIMIT:]
+        return redact_text(exc.stack)[-_STACK_LIMIT:]
+    return redact_text("".join(traceback.format_exception(exc)))[-_STACK_LIMIT:]
