@@ -112,8 +112,11 @@ def test_refused_value_makes_no_metric(registry: Registry) -> None:
         registry.increment("orders", -1)
     with pytest.raises(MetricValueError):
         registry.observe("seconds", math.nan)
+    with pytest.raises(MetricValueError):
+        registry.gauge("waiting", "3")  # type: ignore[arg-type]
     assert registry.render_prometheus() == ""
     registry.gauge("orders", 1)
+    registry.increment("waiting")
 
 
 @pytest.mark.parametrize("value", [Decimal("0.5"), True, 0, 1.7976931348623157e308])

@@ -59,6 +59,19 @@ def test_whatever_is_counted_is_read_back(uses: list[tuple[str, str, Any, dict[s
             assert found == expected or (math.isnan(found) and metric.value != metric.value)
 
 
+@settings(max_examples=50)
+@given(st.lists(USES, max_size=20))
+def test_what_is_shared_is_exposed_as_what_is_not(
+    tmp_path_factory: pytest.TempPathFactory, uses: list[tuple[str, str, Any, dict[str, str]]]
+) -> None:
+    alone, attached, other = Registry(), Registry(), Registry()
+    directory = tmp_path_factory.mktemp("shared")
+    with attached.attach(directory), other.attach(directory):
+        use(alone, uses)
+        use(attached, uses)
+        assert alone.render_openmetrics() == attached.render_openmetrics() == other.render_openmetrics()
+
+
 NAUGHTY = [
     "",
     " ",

@@ -14,7 +14,7 @@ from undercroft.monitoring._metrics._collecting import Collectors
 from undercroft.monitoring._metrics._fork import watch
 from undercroft.monitoring._metrics._metric import Declaration, Metric
 from undercroft.monitoring._metrics._names import LabelSet, MetricType, label_set, label_text
-from undercroft.monitoring._metrics._numbers import MOST, PLAIN, counter_value, finite
+from undercroft.monitoring._metrics._numbers import MOST, PLAIN, counter_value, finite, number
 from undercroft.monitoring._metrics._series import CounterSeries, GaugeSeries, HistogramSeries, Series
 from undercroft.monitoring._metrics._threads import exact
 from undercroft.monitoring._metrics._timer import Timer
@@ -38,7 +38,7 @@ class Registry:
     """Metrics of a process. Lives as long as the process; nobody closes it.
 
     `undercroft.monitoring`'s functions are the methods of the one that `registry()` returns. Counting is exact over
-    threads, takes no lock, and never waits. Reading tells what *this process* counted; the renderings tell, while a
+    threads, and takes a lock only when a label set is new. Reading tells what *this process* counted; the renderings tell, while a
     directory is attached, what all processes of the directory counted.
 
     Args:
@@ -101,6 +101,7 @@ class Registry:
         try:
             series = self._gauges[name if labels is None else (name, *labels, *labels.values())]
         except (KeyError, TypeError, AttributeError):
+            number(name, value)
             series = self._series("gauge", name, labels, self._gauges)
         series.set(value)
 
