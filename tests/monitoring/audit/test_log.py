@@ -205,6 +205,17 @@ async def test_search_is_paged_without_overlap(log: AuditLog) -> None:
     assert pages == [[7, 6, 5], [4, 3, 2], [1]]
 
 
+async def test_page_of_one_is_a_page(log: AuditLog) -> None:
+    for _ in range(2):
+        await log.record("a", "b", actor="c")
+    assert [entry.sequence for entry in await log.search(limit=1)] == [2]
+
+
+async def test_name_may_be_as_long_as_it_says(log: AuditLog) -> None:
+    entry = await log.record("a" * 512, "b" * 512, actor="c" * 512, reason="d" * 4096)
+    assert await log.search() == [entry]
+
+
 async def test_search_takes_the_time_from_since_to_before_until(log: AuditLog, clock: VirtualClock) -> None:
     began = utc(clock.time())
     for _ in range(4):
@@ -289,6 +300,8 @@ def test_short_key_is_refused_and_no_key_is_shown() -> None:
         create_audit_log("memory://", redact=hide, key="hunter2")
     assert "has 7 bytes, and 16 are the least" in str(caught.value)
     assert "hunter2" not in str(caught.value)
+    log = create_audit_log("memory://", redact=hide, key="0123456789abcdef")
+    assert repr(log) == "AuditLog(store='memory', has_key=True)"
     log = create_audit_log("memory://", redact=hide, key="correct horse battery staple")
     assert repr(log) == "AuditLog(store='memory', has_key=True)"
     assert "horse" not in repr(log)

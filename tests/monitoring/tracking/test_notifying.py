@@ -152,6 +152,27 @@ async def test_events_that_too_many_newer_ones_wait_behind_are_lost_counted_and_
     assert [event.id for event in receiver.events] == ids[3:]
 
 
+async def test_event_that_is_taken_while_newer_ones_push_it_out_takes_no_other_with_it(
+    clock: VirtualClock, board: Board
+) -> None:
+    taken: list[str] = []
+    ids: list[str] = []
+
+    async def flapping(event: AlertEvent) -> None:
+        taken.append(event.id)
+        if len(taken) == 1:
+            ids.extend(flap(alerts, board, 101)[-100:])
+
+    alerts = new_alerts(clock, board, flapping)
+    board.set("level", 2)
+    [first] = alerts.evaluate()
+    board.set("level", 0)
+    alerts.evaluate()
+    await alerts.deliver()
+    assert taken == [first.id, *ids]
+    assert alerts.undelivered_count == 0
+
+
 async def test_attempts_and_losses_are_counted(clock: VirtualClock, board: Board) -> None:
     def counts() -> list[float]:
         outcomes = ("taken", "failed", "lost")

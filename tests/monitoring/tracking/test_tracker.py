@@ -220,6 +220,28 @@ def test_place_is_of_the_package_that_was_named_and_not_of_one_that_begins_alike
     assert tracker.list_groups()[0].place == "shop.pay:pay"
 
 
+@pytest.mark.parametrize(
+    ("module", "place"), [("undercroft", "app"), ("undercroft.queue", "app"), ("undercroftish", "fail")]
+)
+def test_undercroft_itself_is_a_library(module: str, place: str) -> None:
+    library: dict[str, Any] = {"__name__": module}
+    exec(compile("def fail(): raise KeyError\n", "/srv/x.py", "exec"), library)
+    names: dict[str, Any] = {"__name__": "app", "fail": library["fail"]}
+    exec(compile("def app(): fail()\n", "/srv/app.py", "exec"), names)
+    with pytest.raises(KeyError) as caught:
+        names["app"]()
+    tracker = ErrorTracker(redact=dict)
+    tracker.capture_exception(caught.value)
+    assert tracker.list_groups()[0].place.endswith(f":{place}")
+
+
+def test_room_for_one_group_holds_the_last_one() -> None:
+    tracker = new_tracker(max_groups=1)
+    for kind in ("KeyError", "ValueError", "ValueError"):
+        tracker.capture_exception(raised(PAY.replace("KeyError", kind)))
+    assert [(group.type, group.count) for group in tracker.list_groups()] == [("ValueError", 2)]
+
+
 def test_group_is_found_by_its_fingerprint(tracker: ErrorTracker) -> None:
     fingerprint = tracker.capture_exception(raised())
     assert tracker.get_group(fingerprint) == tracker.list_groups()[0]
