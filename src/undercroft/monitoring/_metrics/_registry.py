@@ -38,8 +38,8 @@ class Registry:
     """Metrics of a process. Lives as long as the process; nobody closes it.
 
     `undercroft.monitoring`'s functions are the methods of the one that `registry()` returns. Counting is exact over
-    threads, and takes a lock only when a label set is new. Reading tells what *this process* counted; the renderings tell, while a
-    directory is attached, what all processes of the directory counted.
+    threads, and takes a lock only when a label set is new. Reading tells what *this process* counted; the renderings
+    tell, while a directory is attached, what all processes of the directory counted.
 
     Args:
         max_series: The most label sets of one metric, unless it declares otherwise. Further ones are counted in one
