@@ -6,12 +6,13 @@ A record carries its entry from the moment it is made or first seen: a queue may
 from __future__ import annotations
 
 import logging as stdlib_logging
+import re
 from collections.abc import Mapping
 
 from undercroft._core.context import correlation
 from undercroft.logging._context import with_context
 from undercroft.logging._entry import Entry, is_simple
-from undercroft.logging._levels import level_word
+from undercroft.logging._levels import WORDS
 from undercroft.logging._message import message_of
 from undercroft.logging._plain import STANDARD, Conversion, Plain, Redactor
 
@@ -27,6 +28,10 @@ STANDARD_ATTRIBUTES = frozenset(vars(stdlib_logging.makeLogRecord({}))) | {
     "taskName",
     ATTRIBUTE,
 }
+
+
+_SIMPLE = frozenset({str, int, float, bool, type(None)})
+_PLAIN_NAME = re.compile(r"[A-Za-z_.]{1,64}")
 
 
 def plain_parts(
@@ -59,18 +64,36 @@ def _captured(record: stdlib_logging.LogRecord, redactor: Redactor) -> Entry:
         fields = {**fields, "stack_info": record.stack_info}
     fields = with_context(fields)
     exc = record.exc_info[1] if record.exc_info else None
-    is_raw = exc is None and not record.args and is_simple(record.msg, fields)
+    message = _simple_message(record) if exc is None else None
+    is_raw = message is not None and is_simple(message, fields)
     shown, error = (fields, None) if is_raw else plain_parts(fields, exc, redactor)
-    conversion = Conversion(redactor=redactor)
     return Entry(
         created=float(record.created),
         level=int(record.levelno),
-        word=conversion.text(level_word(record)),
-        logger=conversion.text(str(record.name)),
+        word=WORDS.get(record.levelno) or _name(str(record.levelname).lower(), redactor),
+        logger=_name(str(record.name), redactor),
         module=None,
-        message=record.msg if is_raw else message_of(record, redactor),
+        message=message if is_raw and message is not None else message_of(record, redactor),
         names=correlation(),
         fields=shown,  # type: ignore[arg-type] # simple values are plain
         error=error,
         is_plain=not is_raw,
     )
+
+
+def _simple_message(record: stdlib_logging.LogRecord) -> str | None:
+    """Return the message, where it can be redacted later: a text, and arguments that are texts and numbers."""
+    if type(record.msg) is not str:
+        return None
+    if not record.args:
+        return record.msg
+    if type(record.args) is not tuple or not _SIMPLE.issuperset(map(type, record.args)):
+        return None
+    try:
+        return record.msg % record.args
+    except (TypeError, ValueError):
+        return None
+
+
+def _name(name: str, redactor: Redactor) -> str:
+    return name if _PLAIN_NAME.fullmatch(name) else Conversion(redactor=redactor).text(name)

@@ -59,9 +59,3 @@ def level_number(level: Level, *, what: str = "level") -> int:
         return level
     near = near_names(level.strip(), _NUMBERS) if isinstance(level, str) else ()
     raise LogLevelError(f"{what} {level!r} is not a log level", near=near, hint=f"levels: {_LIST}")
-
-
-def level_word(record: stdlib_logging.LogRecord) -> str:
-    """Return what a line calls the record's level: our word, or the name it was given by `logging.addLevelName`."""
-    word = WORDS.get(record.levelno)
-    return word if word is not None else str(record.levelname).lower()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections import deque
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
@@ -42,6 +43,8 @@ _LEAST_VALUES = 16
 _MAX_ITEMS = 200
 _MAX_DEPTH = 10
 _MORE = "…"
+# A key of which nothing can be hidden, nor cut: secrets are longer, or have digits or other characters.
+_PLAIN_NAME = re.compile(r"[A-Za-z_]{1,20}")
 # A URL that begins before the cut must be seen up to its "@", or half a password would stay.
 _URL_ROOM = 4_096
 
@@ -142,8 +145,16 @@ class Conversion:
                 plain[_MORE] = "more"
                 break
             name = self.name(key)
-            plain[self.text(name)] = HIDDEN if self.redactor.is_secret(name, item) else self.value(item, depth + 1)
+            plain[self._shown_name(name)] = (
+                HIDDEN if self.redactor.is_secret(name, item) else self.value(item, depth + 1)
+            )
         return plain
+
+    def _shown_name(self, name: str) -> str:
+        if _PLAIN_NAME.fullmatch(name) is None:
+            return self.text(name)
+        self._characters -= len(name)
+        return name
 
     def fields(self, fields: Mapping[str, object]) -> dict[str, Plain]:
         """Return a record's fields, each within its share of the caps: a huge one leaves the others theirs."""
