@@ -66,7 +66,7 @@ async def test_messages_are_not_told_in_production(home: Path) -> None:
 
 @pytest.mark.parametrize(
     ("request_line", "status"),
-    [("GET /metrics HTTP/1.1", 404), ("POST /livez HTTP/1.1", 400), ("GET", 400), ("\x00\xff", 400)],
+    [("GET /other HTTP/1.1", 404), ("POST /livez HTTP/1.1", 400), ("GET", 400), ("\x00\xff", 400)],
 )
 async def test_nothing_else_is_answered(home: Path, request_line: str, status: int) -> None:
     infra = Infra(environ={}, home=home)

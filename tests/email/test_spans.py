@@ -6,7 +6,7 @@ import pytest
 
 from tests._spans import taken_spans
 from undercroft.email import Email, OutgoingEmail, SendReceipt, TransportUnavailableError
-from undercroft.monitoring import start_span
+from undercroft.monitoring import get_counter, start_span
 
 pytestmark = pytest.mark.anyio
 
@@ -42,3 +42,15 @@ async def test_a_mail_that_is_not_sent_is_an_error() -> None:
             await email.send(to="a@b.c", subject="x", body="y")
     assert taken[0].status == "error"
     assert str(taken[0].attributes["error.type"]).endswith("TransportUnavailableError")
+
+
+async def test_mails_are_counted_by_what_came_of_them(email: Email) -> None:
+    sent = {"transport": "inbox", "outcome": "sent"}
+    down = {"transport": "down", "outcome": "TransportUnavailableError"}
+    before = get_counter("undercroft_emails_total", sent), get_counter("undercroft_emails_total", down)
+    await email.send(to="ann@example.com", subject="Hi", body="Welcome")
+    async with Email(Down()) as other:
+        with pytest.raises(TransportUnavailableError):
+            await other.send(to="a@b.c", subject="x", body="y")
+    assert get_counter("undercroft_emails_total", sent) == before[0] + 1
+    assert get_counter("undercroft_emails_total", down) == before[1] + 1

@@ -74,6 +74,13 @@ def static_findings(infra: Infra) -> Iterator[Finding]:
             message="in production, and jobs are in this process's memory: they end with it, and no other sees them",
             hint="set REDIS_URL or UNDERCROFT_QUEUE=sqlite:///…",
         )
+    if settings.metrics_token.value is None and settings.is_production:
+        yield Finding(
+            severity=Severity.WARNING,
+            part="metrics",
+            message="in production, and anybody who reaches the application may read /metrics",
+            hint="set UNDERCROFT_METRICS_TOKEN, keep the path from strangers, or InfraMiddleware(…, metrics=False)",
+        )
     if not infra.queue.jobs:
         yield Finding(
             severity=Severity.WARNING,

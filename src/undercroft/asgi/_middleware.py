@@ -7,11 +7,12 @@ from undercroft.app import Infra
 from undercroft.asgi._counts import RequestCounts
 from undercroft.asgi._health import health_app
 from undercroft.asgi._lifespan import serve_lifespan
-from undercroft.asgi._metrics import METRICS_PATH, metrics_app
+from undercroft.asgi._metrics import metrics_app
 from undercroft.asgi._request import RequestNames, serve
 from undercroft.asgi._types import AnyASGIApp, ASGIApp, Receive, Scope, Send, path_below_mount
 from undercroft.asgi._worker_process import refuse
 from undercroft.health import PROBE_PATHS
+from undercroft.monitoring import METRICS_PATH
 
 
 class InfraMiddleware:

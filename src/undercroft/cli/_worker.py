@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 )
 @click.option("--max-jobs", type=click.IntRange(1), metavar="N", help="Start anew after this many runs.")
 @click.option("--max-rss", metavar="SIZE", help="Start anew when the process is larger than this, as in 512MB.")
-@click.option("--health-port", type=click.IntRange(0, 65535), metavar="PORT", help="Answer /livez and /readyz there.")
+@click.option("--health-port", type=click.IntRange(0, 65535), metavar="PORT", help="Answer probes and /metrics there.")
 @click.option("--health-host", default="127.0.0.1", show_default=True, metavar="HOST", help="Of --health-port.")
 @debug_option
 def worker(*, app: str, grace: float, health_port: int | None, health_host: str, **options: Any) -> int:

@@ -14,6 +14,7 @@ from undercroft._core.context import correlation
 from undercroft._core.errors import NotOpenError
 from undercroft._core.ids import IdSource
 from undercroft.email._addresses import parse_address
+from undercroft.email._counts import EmailCounts
 from undercroft.email._message import Content, compose, direct_content
 from undercroft.email._options import EmailFields, EmailOptions, read_call
 from undercroft.email._protocol import Address, SendReceipt, Transport
@@ -61,6 +62,7 @@ class Email:
         self._clock = clock or SystemClock()
         self._ids = ids or IdSource(self._clock)
         self._is_open = False
+        self._counts = EmailCounts()
 
     @property
     def transport_name(self) -> str:
@@ -92,14 +94,15 @@ class Email:
         """
         self._require_open()
         name, given = read_call(args, fields)
-        with library_span("send email", kind="client") as span:
-            if span is not None:
-                span.set_attributes(
-                    {"undercroft.email.transport": self.transport_name, "undercroft.email.template": name}
-                )
-            receipt = await self._send(name, given)
-            if span is not None:
-                span.set_attribute("undercroft.email.id", receipt.id)
+        started = self._clock.monotonic()
+        error: BaseException | None = None
+        try:
+            receipt = await self._send_in_span(name, given)
+        except BaseException as exc:
+            error = exc
+            raise
+        finally:
+            self._counts.ended(self.transport_name, error, seconds=self._clock.monotonic() - started)
         _log.info("email sent", template=name, email_id=receipt.id, transport=receipt.transport)
         return receipt
 
@@ -141,6 +144,17 @@ class Email:
 
     def __repr__(self) -> str:
         return f"Email(transport={self.transport_name!r}, is_open={self._is_open})"
+
+    async def _send_in_span(self, name: str | None, given: Mapping[str, Any]) -> SendReceipt:
+        with library_span("send email", kind="client") as span:
+            if span is not None:
+                span.set_attributes(
+                    {"undercroft.email.transport": self.transport_name, "undercroft.email.template": name}
+                )
+            receipt = await self._send(name, given)
+            if span is not None:
+                span.set_attribute("undercroft.email.id", receipt.id)
+        return receipt
 
     async def _send(self, name: str | None, given: Mapping[str, Any]) -> SendReceipt:
         content = await self._content(name, given)

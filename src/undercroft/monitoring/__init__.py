@@ -38,6 +38,7 @@ from undercroft.monitoring._metrics._face import (
 from undercroft.monitoring._metrics._metric import Across
 from undercroft.monitoring._metrics._names import MetricType
 from undercroft.monitoring._metrics._registry import Registry
+from undercroft.monitoring._metrics._scrape import METRICS_PATH, ScrapeAnswer, answer_scrape
 from undercroft.monitoring._metrics._series import CounterSeries, GaugeSeries, HistogramSeries
 from undercroft.monitoring._metrics._service import MetricsService
 from undercroft.monitoring._metrics._timer import Timer
@@ -159,6 +160,7 @@ __all__ = [
     "IncidentTransitionError",
     "Incidents",
     "LineFilter",
+    "METRICS_PATH",
     "MetricDeclarationError",
     "MetricLabelError",
     "MetricNameError",
@@ -185,6 +187,7 @@ __all__ = [
     "Registry",
     "Sampler",
     "SamplerError",
+    "ScrapeAnswer",
     "Span",
     "SpanEvent",
     "SpanKind",
@@ -206,6 +209,7 @@ __all__ = [
     "TracingService",
     "TracingSetup",
     "TrackingError",
+    "answer_scrape",
     "attach",
     "baggage",
     "categorize_error",

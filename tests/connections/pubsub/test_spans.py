@@ -12,7 +12,7 @@ from tests._spans import TakenSpans, taken_spans
 from undercroft._core.context import Correlation, Trace, correlate
 from undercroft.connections.pubsub import PubSub, Topic, subscription
 from undercroft.connections.pubsub.memory import MemoryPubSub
-from undercroft.monitoring import baggage, get_baggage, start_span
+from undercroft.monitoring import baggage, get_baggage, get_counter, start_span
 
 pytestmark = pytest.mark.anyio
 
@@ -90,3 +90,15 @@ async def test_baggage_that_pubsub_does_not_take_stays_behind() -> None:
     with baggage(large="x" * 1025):
         await handled(look)
     assert seen == [{}]
+
+
+async def test_messages_are_counted_by_what_came_of_them() -> None:
+    published, handled_ = "undercroft_messages_published_total", "undercroft_messages_handled_total"
+    topic = {"topic": "orders-paid"}
+    ok, bad = ({"subscription": "billing", "outcome": outcome} for outcome in ("handled", "failed"))
+    before = get_counter(published, topic), get_counter(handled_, ok), get_counter(handled_, bad)
+    await handled(fine)
+    await handled(failing)
+    assert get_counter(published, topic) == before[0] + 2
+    assert get_counter(handled_, ok) == before[1] + 1
+    assert get_counter(handled_, bad) >= before[2] + 1

@@ -12,6 +12,7 @@ from undercroft._core.clock import Clock, SystemClock
 from undercroft._core.durations import Duration, to_seconds
 from undercroft._core.errors import near_names
 from undercroft._core.ids import IdSource
+from undercroft.connections.pubsub._counts import PublishCounts
 from undercroft.connections.pubsub._errors import (
     PubSubDefinitionError,
     SubscriptionNotFoundError,
@@ -83,6 +84,7 @@ class PubSub:
         self._ids = ids or IdSource(self._clock)
         self._own_ids = map(f"{self._ids()}-{{}}".format, itertools.count(1))
         self._bind = bind
+        self._counts = PublishCounts()
         self._publisher = Publisher(
             engine,
             clock=self._clock,
@@ -185,6 +187,7 @@ class PubSub:
             message_id = await self._publisher.send(codec.topic.name, message)
             if span is not None:
                 span.set_attribute(semconv.MESSAGING_MESSAGE_ID, message_id)
+        self._counts.published(codec.topic.name)
         _log.info("message published", topic=codec.topic.name, message_id=message_id)
         return MessageHandle(id=message_id, topic=codec.topic.name)
 

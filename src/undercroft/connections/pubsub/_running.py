@@ -18,6 +18,7 @@ from undercroft._core.clock import Clock, utc
 from undercroft._core.context import correlate
 from undercroft._core.durations import format_seconds
 from undercroft.connections.pubsub._claiming import HeldClaim, answer_of
+from undercroft.connections.pubsub._counts import HandlingCounts
 from undercroft.connections.pubsub._errors import (
     HandlerTimeoutError,
     NotInMessageError,
@@ -122,6 +123,7 @@ class Processor:
         self._runs = itertools.count(1)
         self._clock = clock
         self._bind = bind
+        self._counts = HandlingCounts()
 
     async def process(self, delivery: Delivery, *, may_wait: bool = True) -> Outcome:
         """Handle a delivery and say what to do with it. Logs what went wrong; raises nothing but cancellation.
@@ -133,8 +135,11 @@ class Processor:
         """
         names, parent = names_of(delivery.attributes)
         span = process_span(self.subscription.name, self.subscription.topic.name, delivery, names, parent)
+        started = self._clock.monotonic()
         with self._bind(), correlate(names), span as recorded:
             outcome = await self._process(delivery, may_wait=may_wait)
+            seconds = self._clock.monotonic() - started
+            self._counts.ended(self.subscription.name, outcome.value, seconds=seconds)
             tell(recorded, outcome.value, is_error=outcome.is_failure)
             return outcome
 
