@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, cast
 from undercroft._core.clock import Clock
 from undercroft._core.errors import ConfigError, near_names
 from undercroft._core.lifecycle import Part
+from undercroft._core.url import HIDDEN
 from undercroft.app._counts import LineCounts, collect_parts
 from undercroft.app._settings import Settings
 from undercroft.app._vitals import Vitals
 from undercroft.health import HealthBeacon
-from undercroft.logging import Logger, Sampling, redact, setup_logging
+from undercroft.logging import Logger, Sampling, is_secret, redact, redact_text, setup_logging
 from undercroft.monitoring import (
     MetricsDirectoryError,
     RecentStore,
@@ -142,8 +143,10 @@ class Observability:
 
 
 def _redacted(name: str, value: object) -> object:
-    (left,) = redact({name: value}).values()  # by the name, and by what the value looks like
-    return left
+    """Hide a value by its name, or by what it looks like."""
+    if is_secret(name, value):
+        return HIDDEN
+    return redact_text(value) if isinstance(value, str) else redact(value)
 
 
 def _recent_of(settings: Settings, clock: Clock) -> RecentStore | None:

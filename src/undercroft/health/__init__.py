@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from undercroft._core.faces import load_late
+
 if TYPE_CHECKING:
     from undercroft.health._beacon import HealthBeacon
     from undercroft.health._checks import HealthChecks
@@ -75,32 +77,26 @@ __all__ = [
 
 # Loaded on first use: `undercroft health` reads what the processes wrote down in a few milliseconds, so the reader,
 # which needs nothing of the rest, must be importable without it. Each name is in the file that stands here.
-_FILES = {
-    "_beacon": ("HealthBeacon",),
-    "_checks": ("HealthChecks",),
-    "_definition": ("HealthCheck", "HealthCheckFactory", "health_check"),
-    "_disk": ("disk_health_check",),
-    "_errors": ("HealthCheckError", "HealthDialectError", "HealthGroupError", "NoHeartbeatError"),
-    "_face": ("perform_readiness_check", "register_health_check", "remove_health_check", "run_health_checks"),
-    "_group": ("HealthGroup",),
-    "_heartbeats": ("Heartbeat", "read_heartbeats"),
-    "_loop_lag": ("LoopLag", "loop_lag_health_check"),
-    "_memory": ("memory_health_check",),
-    "_probe": ("PROBE_PATHS", "ProbeAnswer", "answer_probe"),
-    "_report": ("HealthReport", "ServiceInfo"),
-    "_result": ("HealthChange", "HealthFailure", "HealthResult", "Measurement"),
-    "_service": ("HealthCheckService",),
-    "_status": ("HealthStatus",),
-}
-_FILE_OF = {name: file for file, names in _FILES.items() for name in names}
-
-
-def __getattr__(name: str) -> object:
-    from importlib import import_module
-
-    if name not in _FILE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_FILE_OF[name]}"), name)
+__getattr__ = load_late(
+    __name__,
+    {
+        "_beacon": ("HealthBeacon",),
+        "_checks": ("HealthChecks",),
+        "_definition": ("HealthCheck", "HealthCheckFactory", "health_check"),
+        "_disk": ("disk_health_check",),
+        "_errors": ("HealthCheckError", "HealthDialectError", "HealthGroupError", "NoHeartbeatError"),
+        "_face": ("perform_readiness_check", "register_health_check", "remove_health_check", "run_health_checks"),
+        "_group": ("HealthGroup",),
+        "_heartbeats": ("Heartbeat", "read_heartbeats"),
+        "_loop_lag": ("LoopLag", "loop_lag_health_check"),
+        "_memory": ("memory_health_check",),
+        "_probe": ("PROBE_PATHS", "ProbeAnswer", "answer_probe"),
+        "_report": ("HealthReport", "ServiceInfo"),
+        "_result": ("HealthChange", "HealthFailure", "HealthResult", "Measurement"),
+        "_service": ("HealthCheckService",),
+        "_status": ("HealthStatus",),
+    },
+)
 
 
 def __dir__() -> list[str]:

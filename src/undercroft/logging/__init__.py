@@ -29,7 +29,15 @@ from undercroft.logging._file import LogFile
 from undercroft.logging._levels import level_number
 from undercroft.logging._logger import Logger, create_logger
 from undercroft.logging._plain import NO_REDACTION
-from undercroft.logging._redact import Redaction, RedactionError, SecretError, redact, redact_pii, redact_text
+from undercroft.logging._redact import (
+    Redaction,
+    RedactionError,
+    SecretError,
+    is_secret,
+    redact,
+    redact_pii,
+    redact_text,
+)
 from undercroft.logging._sampling import Sampling
 from undercroft.logging._secret import Secret, decode_secret
 from undercroft.logging._service import LoggerService, set_level
@@ -54,6 +62,7 @@ __all__ = [
     "SecretError",
     "create_logger",
     "decode_secret",
+    "is_secret",
     "level_number",
     "log_context",
     "logger",

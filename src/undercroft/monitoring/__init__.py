@@ -1,13 +1,23 @@
-"""What the process did: metrics that it counts, spans that it measures."""
+"""What the process does: metrics that it counts, spans that it measures, errors and alerts, and one request's story.
+
+    from undercroft.monitoring import increment, observe, start_span, timer
+
+    increment("orders", labels={"shop": "berlin"})          # a counter; the process's, no set-up needed
+    observe("checkout_seconds", 0.31)                       # a histogram
+    with timer("import_seconds"), start_span("import") as span:
+        span.set_attribute("rows", 12)                      # children, log lines and jobs inside carry its trace
+
+`Counter`, `Gauge` and `Histogram` declare what matters; `render_prometheus` and `/metrics` expose it, for all processes
+that `attach` one directory. `setup_tracing` says who takes finished spans; an `Infra` does that by itself.
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from undercroft._core.context import new_span_id as generate_span_id
 from undercroft._core.context import new_trace_id as generate_trace_id
-from undercroft.monitoring._audit._entry import AuditEntry, AuditOutcome
-from undercroft.monitoring._audit._errors import AuditDamagedError, AuditEntryError, AuditUnavailableError
-from undercroft.monitoring._audit._log import AuditLog, AuditVerdict, create_audit_log
-from undercroft.monitoring._audit._protocol import AuditMark, AuditStore
+from undercroft._core.faces import load_late
 from undercroft.monitoring._errors import (
     MetricDeclarationError,
     MetricLabelError,
@@ -16,7 +26,6 @@ from undercroft.monitoring._errors import (
     MetricTypeError,
     MetricValueError,
 )
-from undercroft.monitoring._metrics._attachment import Attachment
 from undercroft.monitoring._metrics._declared import Counter, Gauge, Histogram
 from undercroft.monitoring._metrics._face import (
     attach,
@@ -38,26 +47,9 @@ from undercroft.monitoring._metrics._face import (
 from undercroft.monitoring._metrics._metric import Across
 from undercroft.monitoring._metrics._names import MetricType
 from undercroft.monitoring._metrics._registry import Registry
-from undercroft.monitoring._metrics._scrape import METRICS_PATH, ScrapeAnswer, answer_scrape
 from undercroft.monitoring._metrics._series import CounterSeries, GaugeSeries, HistogramSeries
-from undercroft.monitoring._metrics._service import MetricsService
 from undercroft.monitoring._metrics._timer import Timer
 from undercroft.monitoring._metrics._values import HistogramValue, MetricValue, Reading
-from undercroft.monitoring._recent import (
-    LineFilter,
-    RecentLevelError,
-    RecentMissingError,
-    RecentOptions,
-    RecentStore,
-    RecentUnavailableError,
-    Story,
-    StoryAmbiguousError,
-    StoryEntry,
-    StoryLine,
-    StoryNotFoundError,
-    StorySpan,
-    TraceSummary,
-)
 from undercroft.monitoring._tracing import _names as semconv
 from undercroft.monitoring._tracing._baggage import baggage, get_baggage
 from undercroft.monitoring._tracing._errors import (
@@ -87,7 +79,6 @@ from undercroft.monitoring._tracing._sampling import (
     TraceIdRatio,
     sampler_from,
 )
-from undercroft.monitoring._tracing._service import TracingService
 from undercroft.monitoring._tracing._setup import TracingSetup, is_recording, setup_tracing, tracing_counts
 from undercroft.monitoring._tracing._span import Span
 from undercroft.monitoring._tracing._start import (
@@ -99,22 +90,47 @@ from undercroft.monitoring._tracing._start import (
     start_trace,
 )
 from undercroft.monitoring._tracing._tracer import TracingCounts
-from undercroft.monitoring._tracking._alerts import Alerts
-from undercroft.monitoring._tracking._categories import ErrorCategory, categorize_error
-from undercroft.monitoring._tracking._errors import (
-    AlertRuleError,
-    IncidentNotFoundError,
-    IncidentTransitionError,
-    TrackingError,
-)
-from undercroft.monitoring._tracking._event import AlertEvent, AlertState, AlertStatus
-from undercroft.monitoring._tracking._fingerprint import fingerprint_of
-from undercroft.monitoring._tracking._incident import Incident, Incidents, IncidentStatus, IncidentStep
-from undercroft.monitoring._tracking._percentiles import percentiles
-from undercroft.monitoring._tracking._performance import OperationReport, PerformanceReport, PerformanceTracker
-from undercroft.monitoring._tracking._rule import AlertRule, AlertSeverity
-from undercroft.monitoring._tracking._sample import ErrorSample
-from undercroft.monitoring._tracking._tracker import ErrorGroup, ErrorSnapshot, ErrorTracker, Hotspot, similarity
+
+if TYPE_CHECKING:
+    from undercroft.monitoring._audit._entry import AuditEntry, AuditOutcome
+    from undercroft.monitoring._audit._errors import AuditDamagedError, AuditEntryError, AuditUnavailableError
+    from undercroft.monitoring._audit._log import AuditLog, AuditVerdict, create_audit_log
+    from undercroft.monitoring._audit._protocol import AuditMark, AuditStore
+    from undercroft.monitoring._metrics._attachment import Attachment
+    from undercroft.monitoring._metrics._scrape import METRICS_PATH, ScrapeAnswer, answer_scrape
+    from undercroft.monitoring._metrics._service import MetricsService
+    from undercroft.monitoring._recent import (
+        LineFilter,
+        RecentLevelError,
+        RecentMissingError,
+        RecentOptions,
+        RecentStore,
+        RecentUnavailableError,
+        Story,
+        StoryAmbiguousError,
+        StoryEntry,
+        StoryLine,
+        StoryNotFoundError,
+        StorySpan,
+        TraceSummary,
+    )
+    from undercroft.monitoring._tracing._service import TracingService
+    from undercroft.monitoring._tracking._alerts import Alerts
+    from undercroft.monitoring._tracking._categories import ErrorCategory, categorize_error
+    from undercroft.monitoring._tracking._errors import (
+        AlertRuleError,
+        IncidentNotFoundError,
+        IncidentTransitionError,
+        TrackingError,
+    )
+    from undercroft.monitoring._tracking._event import AlertEvent, AlertState, AlertStatus
+    from undercroft.monitoring._tracking._fingerprint import fingerprint_of
+    from undercroft.monitoring._tracking._incident import Incident, Incidents, IncidentStatus, IncidentStep
+    from undercroft.monitoring._tracking._percentiles import percentiles
+    from undercroft.monitoring._tracking._performance import OperationReport, PerformanceReport, PerformanceTracker
+    from undercroft.monitoring._tracking._rule import AlertRule, AlertSeverity
+    from undercroft.monitoring._tracking._sample import ErrorSample
+    from undercroft.monitoring._tracking._tracker import ErrorGroup, ErrorSnapshot, ErrorTracker, Hotspot, similarity
 
 __all__ = [
     "Across",
@@ -252,3 +268,96 @@ __all__ = [
     "tracing_counts",
     "track_metric",
 ]
+
+# Loaded on first use: whoever counts or traces does not pay for what few need.
+__getattr__ = load_late(
+    __name__,
+    {
+        "_audit._entry": (
+            "AuditEntry",
+            "AuditOutcome",
+        ),
+        "_audit._errors": (
+            "AuditDamagedError",
+            "AuditEntryError",
+            "AuditUnavailableError",
+        ),
+        "_audit._log": (
+            "AuditLog",
+            "AuditVerdict",
+            "create_audit_log",
+        ),
+        "_audit._protocol": (
+            "AuditMark",
+            "AuditStore",
+        ),
+        "_metrics._attachment": ("Attachment",),
+        "_metrics._scrape": (
+            "METRICS_PATH",
+            "ScrapeAnswer",
+            "answer_scrape",
+        ),
+        "_metrics._service": ("MetricsService",),
+        "_recent": (
+            "LineFilter",
+            "RecentLevelError",
+            "RecentMissingError",
+            "RecentOptions",
+            "RecentStore",
+            "RecentUnavailableError",
+            "Story",
+            "StoryAmbiguousError",
+            "StoryEntry",
+            "StoryLine",
+            "StoryNotFoundError",
+            "StorySpan",
+            "TraceSummary",
+        ),
+        "_tracing._service": ("TracingService",),
+        "_tracking._alerts": ("Alerts",),
+        "_tracking._categories": (
+            "ErrorCategory",
+            "categorize_error",
+        ),
+        "_tracking._errors": (
+            "AlertRuleError",
+            "IncidentNotFoundError",
+            "IncidentTransitionError",
+            "TrackingError",
+        ),
+        "_tracking._event": (
+            "AlertEvent",
+            "AlertState",
+            "AlertStatus",
+        ),
+        "_tracking._fingerprint": ("fingerprint_of",),
+        "_tracking._incident": (
+            "Incident",
+            "Incidents",
+            "IncidentStatus",
+            "IncidentStep",
+        ),
+        "_tracking._percentiles": ("percentiles",),
+        "_tracking._performance": (
+            "OperationReport",
+            "PerformanceReport",
+            "PerformanceTracker",
+        ),
+        "_tracking._rule": (
+            "AlertRule",
+            "AlertSeverity",
+        ),
+        "_tracking._sample": ("ErrorSample",),
+        "_tracking._tracker": (
+            "ErrorGroup",
+            "ErrorSnapshot",
+            "ErrorTracker",
+            "Hotspot",
+            "similarity",
+        ),
+    },
+)
+
+
+def __dir__() -> list[str]:
+    return __all__
