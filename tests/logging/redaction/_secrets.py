@@ -144,6 +144,7 @@ SHAPED: dict[str, Callable[[Random], str]] = {
     ),
     "mail address, international": lambda r: f"{name(r)}@bücher.{r.choice(['example', 'de'])}",
     "phone, germany": lambda r: f"+49 1{some(r, '567', 1)}1 {some(r, string.digits, 8)}",
+    "phone, france": lambda r: f"+33 6 {' '.join(some(r, string.digits, 2) for _ in range(4))}",
     "phone, e.164": lambda r: f"+{r.choice(['4479', '3361', '9198', '5511'])}{some(r, string.digits, 8)}",
     "phone, britain": lambda r: f"+44 (0)20 {some(r, string.digits, 4)} {some(r, string.digits, 4)}",
     "phone, international, us": lambda r: f"+1 {us_number(r, ' ')}",

@@ -53,7 +53,7 @@ class Redaction:
 # is rare and begins or joins secrets, "a" and "g" letters (of hexadecimal digits or not) and quotes.
 _CLASSES = {
     "0123456789": "0",
-    "@%<_xyzBIJK": "!",
+    "@%+<_xyzBIJK": "!",
     "abcdefACDEF": "a",
     "ghijklmnopqrstuvwGHLMNOPQRSTUVWXYZ\"'": "g",
     "-.()": "-",
@@ -66,7 +66,8 @@ _SHAPE = bytes(
     for code in range(256)
 )
 _TRIGGER = re.compile(
-    rf"{_tokens.KEY_ANCHORS}|@(?<=\S@)(?=\S)|-(?=-[\w\-])|,(?<=[\"'],)|%(?=40|3[Dd])|<(?=/)|J(?<=eyJ)|B(?=earer |asic )"
+    rf"{_tokens.KEY_ANCHORS}|@(?<=\S@)|-(?=-[\w\-])|,(?<=[\"'],)|%(?=40|3[Dd]|2[Bb])|\+(?=[0-9( .\-])|<(?=/)"
+    r"|J(?<=eyJ)|B(?=earer[ \t%+]|EARER[ \t%+]|asic[ \t%+]|ASIC[ \t%+])"
 )
 _LEAST_LENGTH = 5  # pwd=x
 _MAX_ORDINARY = 1_024
@@ -123,7 +124,7 @@ class Redactor:
             text = self._scrub(text)
         elif "=" in shape or (":" in shape and _may_have_pairs(shape)):
             text = self._hide_pairs(text) if self._hide_pairs is not None else text
-        if "00000000" in shape or "0-0000" in shape or "0 0000" in shape:
+        if "00000000" in shape or "00-0000" in shape or "00 0000" in shape:
             text = self._hide_numbers(text, shape)
         return text if self._hide_ips is None else self._hide_ips(text)
 
@@ -167,6 +168,9 @@ def _steps(
         ("key", "hooks", _tokens.hide_webhook_urls),
         ("email", "@", _contacts.hide_emails),
         ("email", "%40", _contacts.hide_emails),
+        ("phone", "+", _numbers.hide_phones),
+        ("phone", "%2B", _numbers.hide_phones),
+        ("phone", "%2b", _numbers.hide_phones),
     ]
 
 
@@ -176,9 +180,8 @@ _NUMBER_STEPS: list[tuple[str, str, Callable[[str], str]]] = [
     ("iban", "", _numbers.hide_ibans),
     ("card", "0" * 14, _numbers.hide_cards),
     ("ssn", "000-00-0000", _numbers.hide_ssns),
-    ("phone", "", _numbers.hide_phones),
-    ("phone", "0-0000", _numbers.hide_us_phones),
-    ("phone", "0 0000", _numbers.hide_us_phones),
+    ("phone", "000-0000", _numbers.hide_us_phones),
+    ("phone", "000 0000", _numbers.hide_us_phones),
 ]
 
 

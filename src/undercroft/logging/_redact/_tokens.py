@@ -56,8 +56,8 @@ def _body_end(text: str, begun: int, end: int) -> int:
 
 # Tokens with a scheme before them
 
-_BEARER = re.compile(r"([Bb]earer|BEARER)((?:[ \t]{1,4}|%20|\+))([^\s\"',;<>()\[\]{}]{6,}+)")
-_BASIC = re.compile(r"([Bb]asic|BASIC)((?:[ \t]{1,4}|%20|\+))([A-Za-z0-9+/_\-]{4,}+={0,2})")
+_BEARER = re.compile(r"(Bearer|BEARER)((?:[ \t]{1,4}|%20|\+))([^\s\"',;<>()\[\]{}]{6,}+)")
+_BASIC = re.compile(r"(Basic|BASIC)((?:[ \t]{1,4}|%20|\+))([A-Za-z0-9+/_\-]{4,}+={0,2})")
 _AFTER_BEARER = re.compile(
     "authentication|authorization|challenge|credential|credentials|error|expired|format|header"
     "|headers|invalid|malformed|missing|rejected|required|scheme|security|string|token|tokens|without"
