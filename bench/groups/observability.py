@@ -1,6 +1,6 @@
 """What it costs to watch: lines, spans."""
 
-from bench._frame import Group, Peer, Script, Work
+from bench._frame import ROOT, Group, Peer, Script, Work
 from bench._goal import Goal, Limit
 
 SPANS = [
@@ -48,7 +48,7 @@ LINES = [
         name="one JSON line, redacted",
         unit="us",
         ours=_line("redacted", "memory"),
-        peers={"undercroft, nothing redacted": Peer(_line("plain", "memory"), ["anyio", "msgspec"]), **_LINE_PEERS},
+        peers={"undercroft, nothing redacted": Peer(_line("plain", "memory"), ["-e", str(ROOT)]), **_LINE_PEERS},
         goal=Goal("<=", 1.5, "undercroft, nothing redacted"),
         better="lower",
         settings={**_LINE, "output": "memory, in the thread that logs"},

@@ -144,7 +144,7 @@ def test_a_thread_waits_for_a_stuck_writer_only_once(gate: Gate) -> None:
         logger.info("y")
     took = time.monotonic() - start
     assert setup.dropped_count == 50
-    assert 0.9 < took < 10
+    assert 0.9 < took < 25  # not a second for each
     gate.open.set()
     setup.close()
 
@@ -169,7 +169,7 @@ async def test_an_event_loop_goes_on_while_nobody_reads_the_pipe(pipe: tuple[int
         await asyncio.sleep(0)
     ticking.cancel()
     assert ticks >= 1_900
-    assert longest < 0.5  # a write into this pipe would never return
+    assert longest < 5  # a write into this pipe would never return
     dropped = setup.dropped_count
     assert dropped > 1_500
     start = time.monotonic()
@@ -367,7 +367,7 @@ async def test_aclose_holds_up_no_event_loop_while_nobody_reads(pipe: tuple[int,
     while not closing.done():
         await asyncio.sleep(0.01)
         longest, last = max(longest, time.monotonic() - last), time.monotonic()
-    assert longest < 1
+    assert longest < 1.9  # closing waits two seconds for the pipe
     assert setup.dropped_count + setup.written_count == 100
 
 
@@ -400,18 +400,20 @@ def run(program: str, **options: Any) -> subprocess.CompletedProcess[str]:
 
 
 def test_lines_are_written_when_the_program_ends_without_closing() -> None:
-    start = time.monotonic()
     done = run(
-        "import atexit\n"
+        "import atexit, time\n"
+        "ended = time.monotonic()\n"
+        "atexit.register(lambda: print(time.monotonic() - ended))\n"  # the last one: they run in reverse
         "from undercroft.logging import logger, setup_logging\n"
         "atexit.register(lambda: logger.info('at exit'))\n"
         "setup_logging(format='json')\n"
         "for n in range(1000): logger.info('x', n=n)\n"
+        "ended = time.monotonic()\n"
     )
     assert done.returncode == 0
-    assert time.monotonic() - start < 1.9  # nothing waited for a deadline
     messages = [json.loads(line)["message"] for line in done.stderr.splitlines()]
     assert messages == ["x"] * 1000 + ["at exit"]
+    assert float(done.stdout) < 1.9  # nothing waited for a deadline
 
 
 def test_lines_of_threads_that_outlive_the_main_thread_are_written() -> None:

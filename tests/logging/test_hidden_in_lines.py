@@ -1,4 +1,4 @@
-"""What redaction finds in a text, it finds in a line: as message, field, context, argument and error, and beside others."""
+"""What redaction finds in a text, it finds in a line: message, field, context, argument, error, and beside others."""
 
 from __future__ import annotations
 

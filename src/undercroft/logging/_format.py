@@ -18,6 +18,7 @@ from undercroft.logging._plain import STANDARD, Plain, Redactor, valid
 
 OUR_NAME = "undercroft.logging"
 """The logger of lines that logging itself writes."""
+_encode = msgspec.json.Encoder().encode
 NO_FIELDS: Mapping[str, Plain] = {}
 
 
@@ -63,9 +64,9 @@ class ObjectFormatter(LineFormatter):
     def _line(self, entry: Entry) -> str:
         mapping = self.mapping(entry)
         try:
-            line = msgspec.json.encode(mapping).decode()
+            line = _encode(mapping).decode()
         except UnicodeEncodeError:
-            line = msgspec.json.encode(valid(mapping)).decode()
+            line = _encode(valid(mapping)).decode()
         # JSON escapes every other control character itself.
         return line if line.isascii() and "\x7f" not in line else escape_unsafe(line)
 

@@ -95,7 +95,7 @@ class LineHandler(stdlib_logging.Handler):
         """Have `entry` written: at once, or soon by the writer's thread; critical ones within 100 ms if that can be."""
         if self._sampler is not None and not self._sampler.keeps(entry.level, entry.names):
             self.tally.add_sampled()
-        elif self._writer.is_calling_here:
+        elif self._writer.has_callbacks and self._writer.is_calling_here:
             self.tally.add_dropped()
         elif self._buffer is None:
             self._writer.write_one(entry)

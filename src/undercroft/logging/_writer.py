@@ -30,7 +30,7 @@ class LineWriter:
         self._formatter = formatter
         self._tally = tally
         self._also = also
-        self._has_callbacks = also is not None or tally.is_told
+        self.has_callbacks = also is not None or tally.is_told
         self._json = (
             formatter
             if isinstance(formatter, JsonFormatter)
@@ -62,12 +62,12 @@ class LineWriter:
             self._failed(failure, len(entries) - written)
         elif self._is_failing:
             self._is_failing = False
-        if self._has_callbacks:
+        if self.has_callbacks:
             self._call(entries[:written])
 
     def write_one(self, entry: Entry) -> None:
         """Write an entry, at the least cost."""
-        if self._has_callbacks or self._is_failing or self._tally.untold:
+        if self.has_callbacks or self._is_failing or self._tally.untold:
             self.write((entry,))
             return
         line = self._formatter.line(entry)
