@@ -111,7 +111,7 @@ def test_a_descriptor_that_does_not_block_is_waited_for() -> None:
     assert (setup.written_count, setup.dropped_count) == (200, 0)
 
 
-@pytest.mark.parametrize("stream", [io.StringIO(), io.TextIOWrapper(io.BytesIO())], ids=str)
+@pytest.mark.parametrize("stream", [io.StringIO(), io.TextIOWrapper(io.BytesIO())], ids=["text", "bytes"])
 def test_memory_has_no_descriptor(stream: Any) -> None:
     assert not has_descriptor(stream)
 
