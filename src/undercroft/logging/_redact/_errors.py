@@ -18,6 +18,6 @@ class RedactionError(ConfigError):
 
 
 class SecretError(UndercroftError, TypeError):
-    """A `Secret` was about to be pickled, or made from no text: write what it reveals, and mean it."""
+    """A `Secret` was about to be pickled, was put into another one, or was to be decoded from what is none."""
 
     code = "UC1151"
