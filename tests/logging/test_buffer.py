@@ -18,13 +18,16 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 import pytest
 
 from undercroft.logging import LogBufferError, Logger, LoggingSetup, logger, setup_logging
+from undercroft.logging._buffer import EntryBuffer
+from undercroft.logging._entry import Entry
+from undercroft.logging._format import our_entry
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("alone")]
 DEADLINE_S = 20.0
@@ -610,6 +613,25 @@ async def test_every_line_is_counted_by_its_level_or_as_dropped(gate: Gate) -> N
     gate.open.set()
     setup.close()
     assert words == {"info": 11, "error": 1, "dropped": 5}
+
+
+def test_the_writers_thread_survives_a_writer_that_raises(capsys: pytest.CaptureFixture[str]) -> None:
+    written: list[str] = []
+    dropped: list[None] = []
+
+    def write(entries: Sequence[Entry]) -> None:
+        if entries[0].message == "bad":
+            raise RuntimeError("no")
+        written.extend(entry.message for entry in entries)
+
+    buffer = EntryBuffer(write, size=10, drop=lambda: dropped.append(None))
+    for message in ("bad", "good"):
+        buffer.put(our_entry(logging.INFO, "info", message))
+        assert buffer.flush(DEADLINE_S)
+    assert buffer.close(DEADLINE_S)
+    buffer.join(DEADLINE_S)
+    assert (written, len(dropped)) == (["good"], 1)
+    assert "RuntimeError: no" in capsys.readouterr().err
 
 
 def test_the_buffer_is_bounded_in_memory_too(gate: Gate) -> None:

@@ -4,6 +4,7 @@ import io
 import logging
 import logging.config
 import logging.handlers
+import pickle
 import queue
 import re
 from collections.abc import Callable, Iterator
@@ -12,8 +13,10 @@ from typing import Any
 import pytest
 import uvicorn.config
 
-from undercroft._core.context import Correlation, correlate
+from undercroft._core.context import Correlation, Trace, correlate
 from undercroft.logging import LogFormatError, Logger, LogLevelError, logger, setup_logging
+from undercroft.logging._captured import entry_of
+from undercroft.logging._json import JsonFormatter
 
 SetUp = Callable[..., Any]
 ROOT = logging.getLogger()
@@ -234,6 +237,14 @@ def test_a_record_formatted_later_in_another_thread_keeps_its_request(lines: Any
         theirs.propagate = True
     line = lines.objects[0]
     assert (line["request_id"], line["a"], line["error"]["type"]) == ("req-1", 1, "ValueError")
+
+
+def test_a_record_that_travels_pickled_keeps_its_line() -> None:
+    record = logging.LogRecord("theirs", logging.INFO, "", 1, "got %s", ("x",), None)
+    with correlate(Correlation(request_id="req-1", trace=Trace.new())):
+        entry_of(record)
+    again = logging.makeLogRecord(pickle.loads(pickle.dumps(record.__dict__)))
+    assert JsonFormatter().format(again) == JsonFormatter().format(record)
 
 
 def test_a_line_that_cannot_be_written_is_counted_and_reported(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from undercroft.logging._entry import Entry
+from undercroft.logging._report import report_failure
 
 WriteEntries = Callable[[Sequence[Entry]], None]
 """Writes entries; never raises."""
@@ -149,12 +150,20 @@ class EntryBuffer:
         while not is_over:
             entries, marks = _batch(life.queue)
             if entries:
-                self._write(entries)
+                self._write_surely(entries)
             life.batches += 1
             life.is_stuck = False
             is_over = any(mark.is_last for mark in marks)
             for mark in marks:
                 mark.reached.set()
+
+    def _write_surely(self, entries: Sequence[Entry]) -> None:
+        try:
+            self._write(entries)
+        except Exception as failure:  # a loop that must go on: without it no line would be written any more
+            for _ in entries:
+                self._drop()
+            report_failure(failure)
 
 
 def _batch(waiting: queue.SimpleQueue[Entry | _Mark]) -> tuple[list[Entry], list[_Mark]]:
