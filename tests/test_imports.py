@@ -27,7 +27,7 @@ BACKENDS = {"smtplib", "sqlite3"}
 """Clients of the standard library that only a backend's own file imports, once the backend is built."""
 
 JOINS_OTHERS = {"app", "asgi", "cli", "contrib", "demo", "testing"}
-"""Modules above the services: the only ones that may load other public modules, besides those that tell what happens."""
+"""Modules above the services: the only ones that may load others, besides those that tell what happens."""
 
 TELLING = {"undercroft.logging", "undercroft.monitoring"}
 

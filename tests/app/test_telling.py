@@ -12,12 +12,15 @@ from pathlib import Path
 import anyio
 import pytest
 
+from tests.asgi._calls import call, http_scope, raising
 from tests.monitoring.metrics._reading import promtool_complaints
 from undercroft import Infra
+from undercroft._core.errors import InvalidDataError
 from undercroft.app._arguments import InfraArguments
+from undercroft.asgi import InfraMiddleware
 from undercroft.health import read_heartbeats
 from undercroft.logging import logger
-from undercroft.monitoring import Story, clear_metrics, is_recording, registry, render_prometheus, start_span
+from undercroft.monitoring import Story, clear_metrics, increment, is_recording, registry, render_prometheus, start_span
 from undercroft.queue import job
 
 pytestmark = pytest.mark.anyio
@@ -160,3 +163,25 @@ async def test_lines_say_whose_they_are(home: Path, monkeypatch: pytest.MonkeyPa
             logger.info("hello")
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert {line["service"] for line in lines if line["message"] == "hello"} == {"shop"}
+
+
+async def test_errors_of_requests_and_jobs_are_grouped_by_what_they_are(home: Path) -> None:
+    async with Infra(environ={}, home=home, env="test", jobs=[fail]) as infra:
+        for _ in range(3):
+            await fail.enqueue()
+        await infra.queue.worker().drain()
+        with pytest.raises(KeyError):
+            await call(InfraMiddleware(raising(KeyError("x")), infra), http_scope("/orders/7"))
+        await call(InfraMiddleware(raising(InvalidDataError("the client's mistake")), infra))
+    in_job, in_request = sorted(infra.errors.list_groups(), key=lambda group: -group.count)
+    assert (in_job.count, in_request.count) == (3, 1)
+    assert in_job.sample.context is not None
+    assert in_job.sample.context["job"] == "telling.fail"
+
+
+async def test_label_values_are_hidden_as_in_lines(home: Path) -> None:
+    async with Infra(environ={}, home=home, env="test"):
+        increment("telling_logins", {"user": "ann@example.com"})
+        increment("telling_logins", {"user": "bob@example.com"})
+        text = render_prometheus()
+    assert 'telling_logins_total{user="[EMAIL]"} 2.0' in text

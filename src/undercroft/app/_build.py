@@ -17,6 +17,7 @@ from undercroft.app._services import Services
 from undercroft.app._settings import Settings, queue_in
 from undercroft.email import Email, Transport, open_transport
 from undercroft.health import HealthChecks, ServiceInfo
+from undercroft.monitoring import ErrorTracker
 from undercroft.queue import Engine, Queue, open_engine
 
 T = TypeVar("T")
@@ -37,12 +38,12 @@ class Builder:
         self._problems = list(problems)
         self.handed_in: list[HandedIn] = []
 
-    def queue(self, bind: Callable[[], AbstractContextManager[object]]) -> Queue:
+    def queue(self, bind: Callable[[], AbstractContextManager[object]], errors: ErrorTracker) -> Queue:
         """Return the queue, with every job and cron that was named."""
         engine = self._attempt(self._engine)
         jobs = self._definitions("jobs", jobs_of)
         crons = self._definitions("crons", crons_of)
-        return self._attempt(lambda: Queue(engine, jobs, crons=crons, clock=self._clock, bind=bind))
+        return self._attempt(lambda: Queue(engine, jobs, crons=crons, clock=self._clock, bind=bind, errors=errors))
 
     def email(self) -> Email:
         """Return the mail."""

@@ -32,6 +32,7 @@ from undercroft.connections.sql import Database
 from undercroft.email import Email, Transport
 from undercroft.health import HealthCheck, HealthChecks
 from undercroft.logging import Secret
+from undercroft.monitoring import ErrorTracker
 from undercroft.queue import Engine, Queue
 
 if TYPE_CHECKING:
@@ -163,10 +164,10 @@ class Infra:
         self._is_open = False
         self._binding: AbstractContextManager[Any] | None = None
         builder = Builder(self._arguments, self.clock)
-        self.queue = builder.queue(self.bind)
+        self.observability = builder.observability()
+        self.queue = builder.queue(self.bind, self.errors)
         self.email = builder.email()
         self.services = builder.services(self.bind)
-        self.observability = builder.observability()
         self.health = builder.health(self.queue, self.email, self.services)
         self.settings = builder.settings
         self._handed_in = tuple(builder.handed_in)
@@ -199,6 +200,11 @@ class Infra:
     def pubsub(self) -> PubSub:
         """Topics and subscriptions. Without a setting, in this process."""
         return self.services.pubsub
+
+    @property
+    def errors(self) -> ErrorTracker:
+        """The errors of this process, grouped by what they are: of requests, and of jobs that failed for good."""
+        return self.observability.errors
 
     @property
     def is_open(self) -> bool:

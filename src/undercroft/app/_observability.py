@@ -18,12 +18,14 @@ from undercroft.app._counts import LineCounts, collect_parts
 from undercroft.app._settings import Settings
 from undercroft.app._vitals import Vitals
 from undercroft.health import HealthBeacon
-from undercroft.logging import Logger, Sampling, is_secret, redact, redact_text, setup_logging
+from undercroft.logging import Logger, Sampling, is_secret, redact, redact_pii, redact_text, setup_logging
 from undercroft.monitoring import (
+    ErrorTracker,
     MetricsDirectoryError,
     RecentStore,
     SpanProcessor,
     attach,
+    registry,
     setup_tracing,
 )
 
@@ -41,6 +43,7 @@ class Observability:
     def __init__(self, settings: Settings, clock: Clock, *, attempt: Callable[[Callable[[], Any]], Any]) -> None:
         self._settings = settings
         self._clock = clock
+        self.errors = ErrorTracker(redact=redact_pii, clock=clock)
         self._vitals = Vitals(clock)
         self.recent: RecentStore | None = attempt(lambda: _recent_of(settings, clock))
         self._exporter: OtlpExporter | None = attempt(lambda: _exporter_of(settings))
@@ -94,7 +97,8 @@ class Observability:
     @asynccontextmanager
     async def _metrics(self) -> AsyncIterator[None]:
         directory = _metrics_directory(self._settings)
-        attachment = None
+        attachment, ours = None, registry()
+        redact_before, ours.redact = ours.redact, ours.redact or _redacted
         if directory is not None:
             try:
                 attachment = attach(directory)
@@ -106,6 +110,7 @@ class Observability:
         try:
             yield
         finally:
+            ours.redact = redact_before
             if attachment is not None:
                 attachment.detach()
 

@@ -32,7 +32,7 @@ def write_access_line(
     """
     # The server logs what reaches it, with its stack. What was answered on the way is told here alone.
     is_told_here = error is None or (isinstance(error, UndercroftError) and status == error.http_status)
-    error = error or _noted(scope, status)
+    error = error or noted_error(scope, status)
     fields = _fields(scope, status, seconds, error)
     if is_quiet and error is None:
         _log.debug("request", fields)
@@ -49,7 +49,8 @@ def start_noting(scope: Scope) -> None:
     scope[_NOTED] = []
 
 
-def _noted(scope: Scope, status: int | None) -> Exception | None:
+def noted_error(scope: Scope, status: int | None) -> Exception | None:
+    """Return what `note_error` was told, if the answer stands for it."""
     noted: list[Exception] = scope.get(_NOTED, [])
     is_wanted = scope["type"] == "websocket" or (status is not None and status >= 500)
     return noted[-1] if noted and is_wanted else None

@@ -12,6 +12,7 @@ from undercroft._core.errors import UndercroftError
 from undercroft.app import Infra
 from undercroft.asgi._access import start_noting, write_access_line
 from undercroft.asgi._counts import RequestCounts
+from undercroft.asgi._errors import capture
 from undercroft.asgi._problem import problem_of
 from undercroft.asgi._response import Response
 from undercroft.asgi._span import span_of, tell
@@ -81,6 +82,7 @@ async def serve(
             # Of an application that raised before it answered: servers answer for it.
             status = 500 if response.status is None and isinstance(error, Exception) else response.status
             tell(span, scope, status=status, error=error, mounted_at=mounted_at)
+            capture(infra.errors, scope, status=status, error=error, mounted_at=mounted_at)
             if counts is not None:
                 counts.end(scope, status=status, seconds=seconds, mounted_at=mounted_at)
             write_access_line(scope, status=status, seconds=seconds, error=error, is_quiet=counts is None)

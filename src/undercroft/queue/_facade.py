@@ -16,6 +16,7 @@ from undercroft._core.durations import Duration
 from undercroft._core.errors import near_names
 from undercroft._core.ids import IdSource
 from undercroft.logging import Logger
+from undercroft.monitoring import ErrorTracker
 from undercroft.queue._counts import EnqueueCounts
 from undercroft.queue._cron._crons import Crons, crons_by_name
 from undercroft.queue._cron._definition import CronJob
@@ -47,6 +48,7 @@ class Queue(Operations):
         jobs: The definitions that may be enqueued here and that its workers run. Names are unique.
         crons: What its workers fire by the clock; their jobs are known here too.
         bind: Entered around every job that its workers run; an `Infra` binds itself this way.
+        errors: Is told of what makes jobs fail for good.
     """
 
     def __init__(
@@ -58,12 +60,14 @@ class Queue(Operations):
         clock: Clock | None = None,
         ids: IdSource | None = None,
         bind: Callable[[], AbstractContextManager[object]] = nullcontext,
+        errors: ErrorTracker | None = None,
     ) -> None:
         super().__init__(engine, clock or SystemClock())
         crons = crons_by_name(crons).values()
         self._jobs = _by_name([*jobs, *(cron.job for cron in crons)])
         self._ids = ids or IdSource(self._clock)
         self._bind = bind
+        self._errors = errors
         self._counts = EnqueueCounts()
         self._workers: WeakSet[Worker] = WeakSet()
         self._crons = Crons(engine, crons, jobs=self._jobs, make_job=self._cron_job, clock=self._clock, ids=self._ids)
@@ -270,6 +274,7 @@ class Queue(Operations):
             clock=self._clock,
             ids=self._ids,
             bind=self._bind,
+            errors=self._errors,
             crons=[self._crons.scheduler(queues=queues or ()).run],
         )
         self._workers.add(worker)

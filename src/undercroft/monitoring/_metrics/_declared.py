@@ -90,8 +90,9 @@ class _Declared(Generic[S]):
         written = (*labels, *map(label_text, labels.values()))
         known = self._known.get(written)
         if known is None:
-            known = self._series_of(label_set(labels))
-            if known is not self._metric.overflow:
+            wanted = label_set(labels)
+            known = self._series_of(wanted)
+            if known is not self._metric.overflow and known.labels == wanted:  # what is redacted is not remembered
                 if len(self._known) > 4 * len(self._metric.series):  # each label set in each order
                     self._known.clear()
                 self._known[written] = known

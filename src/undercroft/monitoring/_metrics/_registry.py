@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=Series)
 Labels = Mapping[str, object] | None
+RedactLabel = Callable[[str, object], object]
 OVERFLOWED = "undercroft_metrics_overflowed_total"
 _OVERFLOWED = Declaration(help="Updates of series that a metric has no room for.", labels=("metric",))
 _SPARE_ALIASES = 1000
@@ -46,11 +47,17 @@ class Registry:
             series, whose labels are all `__overflow__`; the first of them is warned of, and
             `undercroft_metrics_overflowed_total` counts each update.
         clock: The time of snapshots and exemplars and the measure of timers; by default the host's.
+        redact: `redact(name, value)` returns what may be kept of a label's value. Called when a series is made, and not
+            when it is counted again; values that become equal are one series. An open `Infra` sets it for the process.
     """
 
-    def __init__(self, *, max_series: int = 2000, clock: Clock | None = None) -> None:
+    def __init__(
+        self, *, max_series: int = 2000, clock: Clock | None = None, redact: RedactLabel | None = None
+    ) -> None:
         if max_series < 1:
             raise MetricValueError(f"max_series is at least 1, not {max_series!r}")
+        self.redact = redact
+        """See above; may be set at any time, and holds for series that are made from then on."""
         self._catalog = Catalog(clock=clock, max_series=max_series)
         # Label sets as they are written at the place that counts, in any order, and the series each of them means.
         self._counters: dict[object, CounterSeries] = {}
@@ -283,6 +290,7 @@ class Registry:
 
     def series(self, metric: Metric, labels: LabelSet) -> Series:
         """Return one series of a metric, made now if it is new; the overflow series when there is no room."""
+        labels = self._shown(labels)
         series = metric.series.get(labels) or self._catalog.add(metric, labels)
         if series is metric.overflow and series.labels != labels:
             self._tell_overflow(metric)
@@ -302,11 +310,15 @@ class Registry:
             aliases[alias] = series
         return series
 
+    def _shown(self, labels: LabelSet) -> LabelSet:
+        redact = self.redact
+        return labels if redact is None else tuple((name, str(redact(name, value))) for name, value in labels)
+
     def _existing(self, kind: MetricType, name: str, labels: Labels, of: type[S]) -> S | None:
         metric = self._catalog.find(kind, name)
         if metric is None:
             return None
-        wanted = label_set(labels)
+        wanted = self._shown(label_set(labels))
         metric.check(wanted)
         series = metric.series.get(wanted)
         return series if isinstance(series, of) else None

@@ -22,15 +22,15 @@ import anyio
 import anyio.to_thread
 
 from undercroft._core.clock import Clock
-from undercroft._core.context import NAMES_HERE, LateCorrelation
+from undercroft._core.context import NAMES_HERE, LateCorrelation, correlation
 from undercroft._core.durations import format_seconds
 from undercroft._core.errors import InvalidDataError
 from undercroft.logging import Logger
-from undercroft.monitoring import is_recording
+from undercroft.monitoring import ErrorTracker, is_recording
 from undercroft.queue._errors import Discard, JobTimeoutError
 from undercroft.queue._job import Job
 from undercroft.queue._tracing import names_of, run_span, tell
-from undercroft.queue._values import ClaimedJob, Completed
+from undercroft.queue._values import ClaimedJob, Completed, Failed
 from undercroft.queue._worker._context import JobContext, Workplace, correlation_of, current
 from undercroft.queue._worker._in_process import path_of, run_in_process
 from undercroft.queue._worker._outcomes import CANCELLED, Outcome, UnreadableDataError, encoded, outcome_of
@@ -175,11 +175,13 @@ class Performer:
         *,
         clock: Clock,
         bind: Callable[[], AbstractContextManager[object]],
+        errors: ErrorTracker | None,
         is_shutting_down: Callable[[], bool],
     ) -> None:
         self._place = place
         self._clock = clock
         self._bind = None if bind is nullcontext else bind
+        self._errors = errors
         self._is_shutting_down = is_shutting_down
         self._logger = logging.getLogger("undercroft.queue")
 
@@ -235,4 +237,8 @@ class Performer:
             exc = JobTimeoutError(f"job {run.claimed.name!r} took longer than its timeout of {limit}")
         if isinstance(exc, Discard):
             run.remark = f"discarded: {exc.reason}"
-        return outcome_of(exc, run.claimed, runner.job, now=self._place.engine.time())
+        outcome = outcome_of(exc, run.claimed, runner.job, now=self._place.engine.time())
+        if self._errors is not None and isinstance(outcome, Failed) and outcome.retry_at is None:
+            about = {"job": run.claimed.name, "queue": run.claimed.queue, "attempt": run.claimed.attempt}
+            self._errors.capture_exception(exc, context={**about, **correlation().fields()})
+        return outcome

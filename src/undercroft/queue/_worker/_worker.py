@@ -28,6 +28,7 @@ from undercroft._core.durations import Duration, to_seconds
 from undercroft._core.errors import NotOpenError
 from undercroft._core.ids import IdSource
 from undercroft.logging import Logger
+from undercroft.monitoring import ErrorTracker
 from undercroft.queue._checks import check_integer
 from undercroft.queue._job import Job
 from undercroft.queue._protocol import Engine
@@ -77,6 +78,7 @@ class Worker:
         crons: Services that run beside the jobs, such as a scheduler: each is called once, is started again when it
             fails, and is cancelled at the end. Not with `drain()`.
         bind: Entered around every run; an `Infra` binds itself this way.
+        errors: Is told of what makes jobs fail for good.
 
     Raises:
         JobDefinitionError: An argument is not valid, or a job cannot be run where its options say.
@@ -96,6 +98,7 @@ class Worker:
         clock: Clock | None = None,
         ids: IdSource | None = None,
         bind: Callable[[], AbstractContextManager[object]] = nullcontext,
+        errors: ErrorTracker | None = None,
         crons: Sequence[Service] = (),
     ) -> None:
         check_integer("concurrency", concurrency, low=1, high=1000)
@@ -120,7 +123,9 @@ class Worker:
         self._ending = anyio.Event()
         self._stopped = anyio.Event()
         self._background = InBackground(self.run, self.stop, name=f"undercroft worker {self.id}")
-        performer = Performer(self, clock=self._clock, bind=bind, is_shutting_down=self._is_shutting_down)
+        performer = Performer(
+            self, clock=self._clock, bind=bind, errors=errors, is_shutting_down=self._is_shutting_down
+        )
         runners = runners_of(jobs, concurrency=concurrency)
         self._slots = Slots(
             self, runners, performer, draw=self._draw, clock=self._clock, limit=concurrency, max_jobs=max_jobs
