@@ -4,6 +4,9 @@ import io
 from collections.abc import Mapping
 from typing import assert_type
 
+import structlog
+
+from undercroft.contrib.structlog import processor, to_undercroft
 from undercroft.logging import (
     NO_REDACTION,
     LogFile,
@@ -105,3 +108,7 @@ LogFile("app.log")  # E: call-arg
 setup_logging("info")  # E: call-arg
 setup_logging(stream=io.BytesIO())  # E: arg-type
 assert_type(redact_text("redis://u:p@h"), str)
+
+# structlog
+structlog.configure(processors=[structlog.contextvars.merge_contextvars, to_undercroft])
+structlog.configure(processors=[processor, structlog.processors.JSONRenderer()])
