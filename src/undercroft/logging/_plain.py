@@ -125,10 +125,13 @@ class Conversion:
         """Return `text` redacted, valid as UTF-8, and cut to what is left of the caps."""
         limit = min(_MAX_TEXT, self._characters)
         raw = str.__str__(text)
+        # What is hidden makes the rest move up, so the room goes too: what begins in it may be half a secret.
+        spare = _URL_ROOM if len(raw) > limit + _URL_ROOM else 0
         if keep_end:
-            shown = self.redactor.redact_text(raw[-limit - _URL_ROOM :])[-limit:] if limit else ""
+            shown = self.redactor.redact_text(raw[-limit - _URL_ROOM :])[spare:][-limit:] if limit else ""
         else:
-            shown = self.redactor.redact_text(raw[: limit + _URL_ROOM])[:limit]
+            shown = self.redactor.redact_text(raw[: limit + _URL_ROOM])
+            shown = shown[: max(0, len(shown) - spare)][:limit]
         self._characters -= len(shown)
         shown = without_surrogates(shown)
         left = len(raw) - limit
@@ -184,7 +187,8 @@ class Conversion:
         if isinstance(value, float):
             return _float(float.__float__(value))
         if isinstance(value, bytes | bytearray | memoryview):
-            return self.text(bytes(value[: _MAX_TEXT + _URL_ROOM]).decode("utf-8", "backslashreplace"))
+            enough = 4 * (_MAX_TEXT + _URL_ROOM) + 4  # bytes: a character has at most four
+            return self.text(bytes(value[:enough]).decode("utf-8", "backslashreplace"))
         if isinstance(value, date | time):
             return self.text(value.isoformat())
         if isinstance(value, Decimal | UUID | PurePath | timedelta):
