@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from undercroft.logging._buffer import CLOSE_S, EntryBuffer
 from undercroft.logging._captured import entry_of
+from undercroft.logging._drivers import HeldLogger, hold_drivers
 from undercroft.logging._entry import Entry
 from undercroft.logging._format import LineFormatter
 from undercroft.logging._output import Output
@@ -37,12 +38,13 @@ class Before:
     handler: LineHandler | None
     """The one it replaced."""
     redirected: tuple[RedirectedLogger, ...]
+    held: tuple[HeldLogger, ...] = ()
 
     def restore(self) -> None:
         """Put back the level and the server's loggers; not the handler, which may be released by now."""
         stdlib_logging.getLogger().setLevel(self.level)
-        for redirected in self.redirected:
-            redirected.restore()
+        for changed in (*self.redirected, *self.held):
+            changed.restore()
 
 
 class LineHandler(stdlib_logging.Handler):
@@ -181,7 +183,9 @@ def install(handler: LineHandler, level: int) -> None:
     """Put `handler` on the root logger in the place of the one in force, if there is one."""
     root = stdlib_logging.getLogger()
     replaced = _in_force(root)
-    handler.before = Before(level=root.level, handler=replaced, redirected=redirect_server_loggers())
+    handler.before = Before(
+        level=root.level, handler=replaced, redirected=redirect_server_loggers(), held=hold_drivers()
+    )
     if replaced is not None:
         root.removeHandler(replaced)
     root.addHandler(handler)
