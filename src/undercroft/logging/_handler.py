@@ -43,8 +43,10 @@ class Before:
     def restore(self) -> None:
         """Put back the level and the server's loggers; not the handler, which may be released by now."""
         stdlib_logging.getLogger().setLevel(self.level)
-        for changed in (*self.redirected, *self.held):
-            changed.restore()
+        for redirected in self.redirected:
+            redirected.restore()
+        for held in self.held:
+            held.restore()
 
 
 class LineHandler(stdlib_logging.Handler):
