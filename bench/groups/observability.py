@@ -1,4 +1,4 @@
-"""What it costs to watch: lines, spans."""
+"""What it costs to watch: counts, lines, spans, and all of them around a request."""
 
 from bench._frame import ROOT, Group, Peer, Script, Work
 from bench._goal import Goal, Limit
@@ -112,4 +112,31 @@ COUNTS = [
     ),
 ]
 
-GROUP = Group("observability", [*COUNTS, *LINES, *SPANS])
+
+def _request(which: str) -> Script:
+    return Script("spine/middleware.py", [which])
+
+
+REQUESTS = [
+    Work(
+        name=name,
+        unit="us",
+        ours=_request(which),
+        peers={
+            "bare ASGI": Peer(_request("bare")),
+            "BaseHTTPMiddleware": Peer(_request("starlette"), ["starlette>=1.0", "httpx2"]),
+        },
+        better="lower",
+        settings={
+            "called": "directly, no server",
+            "log lines": "one JSON line a request into memory",
+            "BaseHTTPMiddleware": "a request id and one line by the standard library; no metrics, no span",
+        },
+    )
+    for name, which in (
+        ("one request: lines, names, metrics", "undercroft"),
+        ("one request: lines, names, metrics, a span that is kept", "traced"),
+    )
+]
+
+GROUP = Group("observability", [*COUNTS, *LINES, *SPANS, *REQUESTS])

@@ -1,8 +1,10 @@
-"""What one request costs under a middleware, in microseconds: `middleware.py bare|undercroft|starlette`.
+"""What one request costs under a middleware, in microseconds: `middleware.py bare|undercroft|traced|starlette`.
 
 The application answers 200 with two bytes and is called directly, without a server or a socket.
 
-- `undercroft`: `InfraMiddleware`: binding, request id, trace, `x-request-id`, and the access line as JSON.
+- `undercroft`: `InfraMiddleware` as in production: binding, request id, trace, `x-request-id`, metrics in the file that
+  the machine's processes share, and the access line as JSON.
+- `traced`: the same as in development: besides, each request is a span, and spans are kept in the recent store.
 - `starlette`: what people write by hand: `BaseHTTPMiddleware` that sets a context variable and `x-request-id`, and
   writes one line through the standard library's logging.
 """
@@ -14,6 +16,7 @@ import os
 import sys
 import tempfile
 import time
+from functools import partial
 from typing import Any
 
 REQUESTS = 500 if os.environ.get("BENCH_QUICK") else 20_000
@@ -43,13 +46,13 @@ async def timed(served: Any) -> float:
     return (time.perf_counter() - start) / REQUESTS * 1e6
 
 
-async def undercroft() -> float:
+async def undercroft(env: str) -> float:
     from undercroft import Infra
     from undercroft.asgi import InfraMiddleware
     from undercroft.logging import setup_logging
 
     with tempfile.TemporaryDirectory() as home, setup_logging(level="info", format="json", stream=io.StringIO()):
-        infra = Infra(home=home, environ={})
+        infra = Infra(home=home, environ={}, env=env)
         async with infra:
             return await timed(InfraMiddleware(app, infra))
 
@@ -77,5 +80,10 @@ async def starlette() -> float:
     return await timed(Middleware(app))
 
 
-which = {"bare": lambda: timed(app), "undercroft": undercroft, "starlette": starlette}[sys.argv[1]]
-print(json.dumps({"value": asyncio.run(which()), "settings": {"requests": REQUESTS}}))
+WAYS = {
+    "bare": partial(timed, app),
+    "undercroft": partial(undercroft, "production"),
+    "traced": partial(undercroft, "development"),
+    "starlette": starlette,
+}
+print(json.dumps({"value": asyncio.run(WAYS[sys.argv[1]]()), "settings": {"requests": REQUESTS}}))
