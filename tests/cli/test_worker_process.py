@@ -57,7 +57,7 @@ def test_worker_answers_probes_on_a_port_of_its_own(project: Path) -> None:
         assert get(port, "/livez") == (200, {"status": "healthy"})
         status, report = get(port, "/readyz?verbose")
         assert (status, report["status"]) == (200, "healthy")
-        assert get(port, "/metrics")[0] == 404
+        assert get(port, "/other")[0] == 404
 
         enqueue(project, "slow", {"seconds": 3})
         wait_for((project / "started").exists, "the job to start")

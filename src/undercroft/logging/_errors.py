@@ -6,7 +6,10 @@ UndercroftError
 │   ├── LogFormatError    the format is not one of ours
 │   ├── LogSamplingError  a sampling that is none
 │   ├── LogBufferError    a buffer's size is not a whole number from 0 up
-│   └── LogFileError      a log file's options are wrong
+│   ├── LogFileError      a log file cannot be opened, or its options are wrong
+│   ├── RedactionError    an unknown kind, an empty name or a pattern that is none   (`_redact`)
+│   └── SentryDsnError    the DSN of Sentry cannot be read                           (`_sentry`)
+├── SecretError (TypeError)       a secret was pickled, or put into another         (`_redact`)
 └── LogContextError (TypeError)   a logger's context is not a mapping
 """
 
@@ -46,6 +49,6 @@ class LogBufferError(ConfigError):
 
 
 class LogFileError(ConfigError):
-    """A log file's options are wrong, or two places for the lines were given."""
+    """A log file cannot be opened, its options are wrong, or two places for the lines were given."""
 
     code = "UC1106"
