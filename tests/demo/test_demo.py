@@ -22,7 +22,7 @@ SHAPE = {
     "rejected": int,
     "emails": int,
     "jobs": {"completed": int, "failed": int, "retried": int, "recovered_after_kill": int, "lost": int},
-    "followed": {"request_id": str, "log_lines": int, "job_id": str, "email_id": str},
+    "followed": {"request_id": str, "log_lines": int, "job_id": str, "email_id": str, "spans": int},
     "health": str,
     "backends": {"queue": str, "email": str},
     "seconds": float,
@@ -47,6 +47,7 @@ def test_once_as_json_prints_one_object_and_everything_held() -> None:
     assert (result["signups"], result["rejected"], result["emails"]) == (25, 1, 25)
     assert result["jobs"] == {"completed": 25, "failed": 0, "retried": 1, "recovered_after_kill": 1, "lost": 0}
     assert result["followed"]["log_lines"] >= 4
+    assert result["followed"]["spans"] >= 4
     assert result["backends"] == {"queue": "sqlite", "email": "inbox"}
 
 

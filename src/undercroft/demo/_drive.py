@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import anyio
@@ -13,10 +14,13 @@ import msgspec
 from undercroft.app import Infra
 from undercroft.demo._processes import DemoFailedError, Processes
 from undercroft.demo.shop import inbox_of
+from undercroft.monitoring import StoryNotFoundError, StorySpan
 from undercroft.queue import JobRecord, JobState
 
 SIGNUPS = 25
 _DEADLINE_S = 60.0
+_SPANS = 4
+_KEPT_S = 5.0
 
 
 class Jobs(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +43,8 @@ class Followed(msgspec.Struct, frozen=True, kw_only=True):
     log_lines: int
     job_id: str
     email_id: str | None
+    spans: int
+    """The request, the enqueueing, the job's run and its mail are one each."""
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +73,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
             "one request followed from its log lines to its mail": bool(
                 self.followed.email_id and self.followed.log_lines > 1
             ),
+            "its story is kept: request, job and mail": self.followed.spans >= _SPANS,
             "healthy": self.health == "healthy",
         }
         return [check for check, is_held in checks.items() if not is_held]
@@ -104,7 +111,7 @@ async def run_drill(processes: Processes, infra: Infra) -> Result:
         rejected=rejected,
         emails=len(await inbox_of(infra).list_messages(10 * SIGNUPS)),
         jobs=_count([await infra.queue.get_job(one.job_id) for one in accepted]),
-        followed=await _follow(accepted[-1], infra, processes),
+        followed=await _follow(held, infra, processes),
         health=health,
         backends={part.part: part.backend for part in infra.describe() if part.part in ("queue", "email")},
         seconds=round(time.perf_counter() - started, 1),
@@ -144,11 +151,24 @@ async def _follow(one: Accepted, infra: Infra, processes: Processes) -> Followed
         for line in (await anyio.Path(log).read_text()).splitlines():
             lines += line.startswith("{") and msgspec.json.decode(line).get("request_id") == one.request_id
     return Followed(
+        spans=await _spans_of(one, infra),
         request_id=one.request_id,
         log_lines=lines,
         job_id=one.job_id,
         email_id=mails[0].id if mails and mails[0].job_id == one.job_id else None,
     )
+
+
+async def _spans_of(one: Accepted, infra: Infra) -> int:
+    """Return how many spans are kept of a sign-up; what its processes took is written a moment later."""
+    recent, found = infra.observability.recent, 0
+    with anyio.move_on_after(_KEPT_S):
+        while recent is not None and found < _SPANS:
+            with suppress(StoryNotFoundError):
+                story = await recent.story(one.request_id)
+                found = sum(isinstance(entry, StorySpan) for _, entry in story.walk())
+            await anyio.sleep(0.05)
+    return found
 
 
 def _count(records: list[JobRecord | None]) -> Jobs:

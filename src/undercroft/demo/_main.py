@@ -42,6 +42,7 @@ async def _run(home: Path, port: int | None, once: bool, json_output: bool) -> i
         _print(result, problems, json_output=json_output)
         if not once:
             _say(f"\nThe shop goes on at {processes.url}   (sign up, see the mails; Ctrl-C stops it)")
+            _say(f"Look at what happens: UNDERCROFT_HOME={home} undercroft trace, logs -f, health")
             await _wait_for_signal()
             _say("stopping")
     return 1 if problems else 0

@@ -17,6 +17,7 @@ def as_table(result: Result) -> str:
         ("one request followed", f"{followed.log_lines} log lines of request {followed.request_id}"),
         ("", f"its job   {followed.job_id}"),
         ("", f"its email {followed.email_id}"),
+        ("its story", f"{followed.spans} spans; `undercroft trace` shows them"),
         ("health", result.health),
         ("backends", ", ".join(f"{part}: {backend}" for part, backend in result.backends.items())),
         ("time", f"{result.seconds} s"),
