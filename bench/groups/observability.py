@@ -54,6 +54,15 @@ LINES = [
         settings={**_LINE, "output": "memory, in the thread that logs"},
     ),
     Work(
+        name="one JSON line, redacted, two new texts in each",
+        unit="us",
+        ours=_line("redacted", "distinct"),
+        peers={"undercroft, nothing redacted": Peer(_line("plain", "distinct"), ["-e", str(ROOT)])},
+        goal=Goal("<=", 1.5, "undercroft, nothing redacted"),
+        better="lower",
+        settings={**_LINE, "output": "memory, in the thread that logs"},
+    ),
+    Work(
         name="what a call waits for one JSON line, redacted",
         unit="us",
         ours=_line("redacted", "caller"),
