@@ -50,6 +50,13 @@ async def test_the_clients_id_is_taken(infra: Infra, asked: str) -> None:
     assert (seen.request_id, said) == (asked, asked)
 
 
+async def test_a_correlation_id_is_taken_where_there_is_no_request_id(infra: Infra) -> None:
+    seen, said = await names_for(infra, ("x-correlation-id", "theirs"))
+    assert (seen.request_id, said) == ("theirs", "theirs")
+    seen, _ = await names_for(infra, ("x-correlation-id", "theirs"), ("x-request-id", "ours"))
+    assert seen.request_id == "ours"
+
+
 HOSTILE = [
     "",
     " ",

@@ -59,7 +59,7 @@ class Builder:
         """Return what tells of all this."""
         return Observability(self.settings, self._clock, attempt=self._attempt)
 
-    def health(self, queue: Queue, email: Email, services: Services) -> HealthChecks:
+    def health(self, queue: Queue, email: Email, services: Services, observability: Observability) -> HealthChecks:
         """Return the checks: of our parts first, so that one of the application's may replace it."""
         service = ServiceInfo(service_id=self.settings.service.value, release_id=self.settings.release.value)
         health = HealthChecks(clock=self._clock, service=service, observe=HealthGauges())
@@ -67,6 +67,8 @@ class Builder:
             health.register("queue", _check_of(queue), component_type="datastore")
             health.register("email", email.ping, critical=False)
             services.register_checks(health)
+            if observability.recent is not None and self.settings.recent.origin != "default":
+                health.register("recent", observability.recent.ping, critical=False, component_type="datastore")
         for check in self._arguments["health_checks"]:
             self._attempt(partial(health.add, check))
         return health

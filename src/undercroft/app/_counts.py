@@ -63,6 +63,11 @@ def collect_parts(infra: Infra) -> Callable[[], None]:
         labels=("part", "state"),
     )
     Counter(
+        "undercroft_pool_exhausted_total",
+        help="Tasks that waited for a connection in vain, since the pool was opened.",
+        labels=("part",),
+    )
+    Counter(
         "undercroft_spans_failed_total",
         help="Spans that a processor raised for, values that redaction raised for, spans that nobody ended.",
         labels=("reason",),
@@ -79,6 +84,8 @@ def _readings(infra: Infra) -> Iterator[Reading]:
     for part, pool in infra.services.pools():
         for state, value in pool.items():
             yield Reading("undercroft_pool_connections", value, {"part": part, "state": state})
+    exhausted = infra.services.database.pool_status.exhausted_count
+    yield Reading("undercroft_pool_exhausted_total", exhausted, {"part": "database"}, "counter")
     counts = tracing_counts()
     for problem in ("processor_failures", "redaction_failures", "forgotten"):
         yield Reading("undercroft_spans_failed_total", getattr(counts, problem), {"reason": problem}, "counter")

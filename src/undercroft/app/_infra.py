@@ -168,7 +168,7 @@ class Infra:
         self.queue = builder.queue(self.bind, self.errors)
         self.email = builder.email()
         self.services = builder.services(self.bind)
-        self.health = builder.health(self.queue, self.email, self.services)
+        self.health = builder.health(self.queue, self.email, self.services, self.observability)
         self.settings = builder.settings
         self._handed_in = tuple(builder.handed_in)
         builder.finish()

@@ -30,8 +30,9 @@ class RequestNames:
 
     @classmethod
     def of(cls, scope: Scope, new_id: Callable[[], str]) -> RequestNames:
-        """Return those of a request: the client's `x-request-id`, trace and baggage where they are valid, else new."""
-        asked = sole_header(scope, b"x-request-id")
+        """Return those of a request: the client's `x-request-id` (or `x-correlation-id`, as others call it), its trace
+        and its baggage where they are valid, else new ones."""
+        asked = sole_header(scope, b"x-request-id") or sole_header(scope, b"x-correlation-id")
         request_id = asked if asked is not None and is_request_id(asked) else new_id()
         parent, baggage = _carried(scope)
         return cls(Correlation(request_id=request_id, trace=continue_trace(parent), baggage=baggage), parent)

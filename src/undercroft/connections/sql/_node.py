@@ -30,6 +30,7 @@ from undercroft.connections.sql._errors import (
 )
 from undercroft.connections.sql._pool import WaitingPool
 from undercroft.connections.sql._protocol import DialectName, Driver, PoolRules
+from undercroft.connections.sql._statements import StatementWatch
 from undercroft.connections.sql._waiting import Deadline, end, wait_out
 from undercroft.logging import Logger
 
@@ -55,6 +56,7 @@ class Node:
         )
         self.read_only: AsyncEngine = self.engine.execution_options(**driver.read_only_options)
         event.listen(self.engine.sync_engine, "do_connect", self._connect)
+        StatementWatch(self.engine.sync_engine, lambda: self.dialect)  # before errors are explained: it wants theirs
         event.listen(self.engine.sync_engine, "handle_error", self._explain)
         if driver.is_remote:
             event.listen(self.engine.sync_engine, "checkout", self._test_idle)
