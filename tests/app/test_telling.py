@@ -12,6 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from tests.app._transports import NotingTransport
 from tests.asgi._calls import call, http_scope, raising
 from tests.monitoring.metrics._reading import promtool_complaints
 from undercroft import Infra
@@ -20,7 +21,16 @@ from undercroft.app._arguments import InfraArguments
 from undercroft.asgi import InfraMiddleware
 from undercroft.health import read_heartbeats
 from undercroft.logging import logger
-from undercroft.monitoring import Story, clear_metrics, increment, is_recording, registry, render_prometheus, start_span
+from undercroft.monitoring import (
+    MetricsDirectoryError,
+    Story,
+    clear_metrics,
+    increment,
+    is_recording,
+    registry,
+    render_prometheus,
+    start_span,
+)
 from undercroft.queue import job
 
 pytestmark = pytest.mark.anyio
@@ -185,3 +195,22 @@ async def test_label_values_are_hidden_as_in_lines(home: Path) -> None:
         increment("telling_logins", {"user": "bob@example.com"})
         text = render_prometheus()
     assert 'telling_logins_total{user="[EMAIL]"} 2.0' in text
+
+
+async def test_metrics_that_cannot_be_shared_are_told_and_keep_nothing_from_starting(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (home / "state").write_text("a file where the home should be")
+    infra = Infra(environ={}, home=home / "state", env="production", queue="memory://", email=NotingTransport())
+    async with infra:
+        increment("telling_alone")
+        findings = [finding for finding in await infra.check() if finding.part == "metrics"]
+    assert any("of each process alone" in finding.message for finding in findings)
+    assert "metrics are of this process alone" in caplog.text
+
+
+async def test_metrics_that_were_asked_for_must_be_shared(home: Path) -> None:
+    (home / "file").touch()
+    with pytest.raises(MetricsDirectoryError):
+        async with Infra(environ={}, home=home, metrics=f"mmap:///{home / 'file'}"):
+            pass

@@ -118,6 +118,15 @@ async def _asked(infra: Infra) -> list[Finding]:
         for name, result in report.checks.items()
         if result.status != "healthy"
     ]
+    if infra.observability.metrics_problem is not None:
+        findings.append(
+            Finding(
+                severity=Severity.WARNING,
+                part="metrics",
+                message=infra.observability.metrics_problem,
+                hint="make the home writable, or set UNDERCROFT_METRICS: to a directory, or to memory://",
+            )
+        )
     if any(finding.part == "queue" for finding in findings):
         return findings
     advice = await infra.queue.advice()

@@ -42,6 +42,8 @@ class Observability:
 
     def __init__(self, settings: Settings, clock: Clock, *, attempt: Callable[[Callable[[], Any]], Any]) -> None:
         self._settings = settings
+        self.metrics_problem: str | None = None
+        """Why metrics are not shared, although nobody wanted it so; found out when this is opened."""
         self._clock = clock
         self.errors = ErrorTracker(redact=redact_pii, clock=clock)
         self._vitals = Vitals(clock)
@@ -106,6 +108,7 @@ class Observability:
                 if self._settings.metrics.origin != "default":
                     raise
                 # Nobody asked for it, and a read-only disk must not keep an application from starting.
+                self.metrics_problem = f"metrics are of each process alone: {exc.message}"
                 _log.warning("metrics are of this process alone", reason=exc.message, hint=exc.hint)
         try:
             yield
