@@ -88,8 +88,7 @@ async def test_workers_tell_how_deep_their_queues_are() -> None:
 async def test_slots_of_crons_are_counted() -> None:
     clock = VirtualClock()
     cron = define_cron("counts-cron", every="1m", handler=nothing)
-    async with Queue(MemoryQueue(clock), crons=[cron], clock=clock) as queue:
-        async with queue.worker():
-            for _ in range(3):
-                await clock.advance("1m")
+    async with Queue(MemoryQueue(clock), crons=[cron], clock=clock) as queue, queue.worker():
+        for _ in range(3):
+            await clock.advance("1m")
     assert get_counter("undercroft_cron_fired_total", {"cron": "counts-cron"}) == 3

@@ -74,7 +74,7 @@ def sampler_parser(companions: Callable[[], Mapping[str, str]]) -> Callable[[obj
     """Return a parser of a sampler's name, whose argument is another variable."""
 
     def parse(given: object, origin: str) -> Sampler:
-        return sampler_from(_as_text(given, origin), companions().get("OTEL_TRACES_SAMPLER_ARG"))
+        return sampler_from(_as_text(given, origin), companions().get("OTEL_TRACES_SAMPLER_ARG"), what=origin)
 
     return parse
 

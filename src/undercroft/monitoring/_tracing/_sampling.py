@@ -111,11 +111,12 @@ _RATIOS = ("traceidratio", "parentbased_traceidratio")
 _NAMES = (*_PLAIN, *_RATIOS)
 
 
-def sampler_from(name: str, arg: str | None = None) -> Sampler:
+def sampler_from(name: str, arg: str | None = None, *, what: str = "sampler") -> Sampler:
     """Return the sampler that `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG` name.
 
     Args:
         arg: The share of traces, from 0 to 1; everything when it is missing or empty. Read by the ratio samplers only.
+        what: The setting that the name came from; named in the error.
 
     Raises:
         SamplerError: There is no such sampler here (the hint lists them), or `arg` is no share.
@@ -125,7 +126,7 @@ def sampler_from(name: str, arg: str | None = None) -> Sampler:
         return _PLAIN[chosen]
     if chosen not in _RATIOS:
         near = near_names(chosen, _NAMES)
-        raise SamplerError(f"{name!r} is not a sampler", near=near, hint=f"samplers: {', '.join(_NAMES)}")
+        raise SamplerError(f"{what} {name!r} is not a sampler", near=near, hint=f"samplers: {', '.join(_NAMES)}")
     ratio = TraceIdRatio(_share(arg))
     return ParentBased(ratio) if chosen.startswith("parentbased") else ratio
 
