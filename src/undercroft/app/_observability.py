@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
+import anyio.to_thread
+
 from undercroft._core.clock import Clock
 from undercroft._core.errors import ConfigError, near_names
 from undercroft._core.lifecycle import Part
@@ -103,7 +105,7 @@ class Observability:
         redact_before, ours.redact = ours.redact, ours.redact or _redacted
         if directory is not None:
             try:
-                attachment = attach(directory)
+                attachment = await anyio.to_thread.run_sync(attach, directory)  # which may wait for others
             except MetricsDirectoryError as exc:
                 if self._settings.metrics.origin != "default":
                     raise
