@@ -56,7 +56,7 @@ class Node:
         )
         self.read_only: AsyncEngine = self.engine.execution_options(**driver.read_only_options)
         event.listen(self.engine.sync_engine, "do_connect", self._connect)
-        StatementWatch(self.engine.sync_engine, lambda: self.dialect)  # before errors are explained: it wants theirs
+        StatementWatch(self.engine.sync_engine, lambda: self.dialect)
         event.listen(self.engine.sync_engine, "handle_error", self._explain)
         if driver.is_remote:
             event.listen(self.engine.sync_engine, "checkout", self._test_idle)
