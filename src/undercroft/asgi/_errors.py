@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from undercroft._core.context import correlation
 from undercroft.asgi._access import noted_error
 from undercroft.asgi._route import UNMATCHED, method_of, route_of
 from undercroft.asgi._types import Scope
@@ -17,4 +16,4 @@ def capture(
     if not isinstance(exc, Exception) or (status is not None and status < 500):
         return
     route = route_of(scope, mounted_at=mounted_at) or UNMATCHED
-    errors.capture_exception(exc, context={"method": method_of(scope), "route": route, **correlation().fields()})
+    errors.capture_exception(exc, context={"method": method_of(scope), "route": route})

@@ -12,7 +12,9 @@ value, a histogram's bounds. A line of another first word is of a newer version,
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import msgspec
 
@@ -81,8 +83,11 @@ def parse(line: bytes) -> SeriesRecord | FamilyRecord | None:
         if _word(line) in ("series", "family"):
             raise
         return None
-    if not all(map(is_name, (record.family, *_label_names(record)))):
-        raise ValueError("a name in it is none")
+    labels = _label_names(record)
+    if not all(map(is_name, (record.family, *labels))) or not _rises(labels):
+        raise ValueError("a name in it is none, or not where it belongs")
+    if isinstance(record, FamilyRecord) and record.unit and not record.family.endswith(f"_{record.unit}"):
+        raise ValueError("its unit is not that of its name")
     return record if isinstance(record, FamilyRecord) else _series(record)
 
 
@@ -101,13 +106,18 @@ def _label_names(record: _SeriesLine | FamilyRecord) -> list[str]:
     return [name for name, _ in record.labels] if isinstance(record, _SeriesLine) else []
 
 
+def _rises(values: Sequence[float] | Sequence[str]) -> bool:
+    """Tell whether each value is above the last: what a file has otherwise is damage."""
+    return all(low < high for low, high in pairwise(values))  # type: ignore[operator] # all alike
+
+
 def _series(line: _SeriesLine) -> SeriesRecord:
     across: Across = "sum"
     bounds: tuple[float, ...] = ()
     width, rule = 1, line.rule
     if line.kind == "gauge" and isinstance(rule, str):
         across, width = rule, CELLS_OF_A_GAUGE
-    elif line.kind == "histogram" and isinstance(rule, tuple) and all(map(math.isfinite, rule)):
+    elif line.kind == "histogram" and isinstance(rule, tuple) and _rises(rule) and all(map(math.isfinite, rule)):
         bounds, width = rule, len(rule) + 2
     elif line.kind != "counter" or rule is not None:
         raise ValueError(f"a {line.kind} cannot have {rule!r}")

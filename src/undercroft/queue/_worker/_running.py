@@ -22,7 +22,7 @@ import anyio
 import anyio.to_thread
 
 from undercroft._core.clock import Clock
-from undercroft._core.context import NAMES_HERE, LateCorrelation, correlation
+from undercroft._core.context import NAMES_HERE, LateCorrelation
 from undercroft._core.durations import format_seconds
 from undercroft._core.errors import InvalidDataError
 from undercroft.logging import Logger
@@ -240,5 +240,5 @@ class Performer:
         outcome = outcome_of(exc, run.claimed, runner.job, now=self._place.engine.time())
         if self._errors is not None and isinstance(outcome, Failed) and outcome.retry_at is None:
             about = {"job": run.claimed.name, "queue": run.claimed.queue, "attempt": run.claimed.attempt}
-            self._errors.capture_exception(exc, context={**about, **correlation().fields()})
+            self._errors.capture_exception(exc, context=about)
         return outcome
