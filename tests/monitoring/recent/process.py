@@ -52,7 +52,7 @@ async def die(path: Path) -> None:
             store.on_end(span(f"{n}"))
             n += 1
             if n % 50 == 0:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.001)  # lets the thread that writes have its turn
 
 
 async def full(path: Path) -> None:

@@ -73,14 +73,16 @@ async def test_killed_process_leaves_a_sound_file_and_others_go_on(path: Path) -
     async with RecentStore(path, clock=VirtualClock()) as store:
         for kill in range(4):
             process = start("die", path)
-            with process:
+            try:
                 assert process.stdout is not None
                 assert process.stdout.readline() == "ready\n"
                 enough = await last_row(store) + 1_300 * (kill + 1)
                 while await last_row(store) < enough:
                     store.on_line(line("alive"))
                     await store.flush()
+            finally:
                 process.send_signal(signal.SIGKILL)
+                process.communicate()
         store.on_line(line("last", at_ms=10**9))
         await store.flush()
 
