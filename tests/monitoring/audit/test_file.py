@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sqlite3
 import subprocess
@@ -193,9 +192,11 @@ async def test_processes_share_one_chain(path: Path) -> None:
 async def test_entry_that_was_recorded_survives_a_kill(path: Path) -> None:
     process = subprocess.Popen([sys.executable, PROCESS, "forever", path], stdout=subprocess.PIPE, text=True)
     with process:
-        assert process.stdout is not None
-        seen = [process.stdout.readline() for _ in range(20)]
-        os.kill(process.pid, signal.SIGKILL)
+        try:
+            assert process.stdout is not None
+            seen = [process.stdout.readline() for _ in range(20)]
+        finally:
+            process.send_signal(signal.SIGKILL)
         seen += process.stdout.readlines()
     sequence, hash_ = seen[-1].split() if seen[-1].endswith("\n") else seen[-2].split()
     async with create_audit_log(f"sqlite:///{path}", redact=hide) as log:
