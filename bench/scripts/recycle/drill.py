@@ -2,7 +2,7 @@
 
 10 000 processes are forked one after another, 64 alive at once. Each attaches the directory, counts 50 times in one of
 eight label sets, observes 10 values and lives on for 0.3 s; then every third ends itself by SIGKILL, the others exit.
-What each counted is known, since it counts before it dies and the parent waits for it. Meanwhile this process scrapes 20
+What each counted is known, since it counts before it dies and the parent waits for it. Meanwhile this one scrapes 20
 times a second.
 
 `OUTCOME` `seconds` runs the drill and appends what came of it to a file in `FOLDER`. The first call only warms up. The
