@@ -15,6 +15,7 @@ import pytest
 from tests.app._transports import NotingTransport
 from tests.asgi._calls import call, http_scope, raising
 from tests.monitoring.metrics._reading import promtool_complaints
+from tests.monitoring.tracing._receiver import receiver
 from undercroft import Infra
 from undercroft._core.errors import InvalidDataError
 from undercroft.app._arguments import InfraArguments
@@ -214,3 +215,17 @@ async def test_metrics_that_were_asked_for_must_be_shared(home: Path) -> None:
     with pytest.raises(MetricsDirectoryError):
         async with Infra(environ={}, home=home, metrics=f"mmap:///{home / 'file'}"):
             pass
+
+
+async def test_spans_are_exported_in_every_life_of_an_infra(home: Path) -> None:
+    async with receiver() as collector:
+        variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url.removesuffix("/v1/traces"), "SERVICE_NAME": "shop"}
+        infra = Infra(environ=variables, home=home, env="test", release="1.4.2")
+        for life in ("first", "second"):
+            async with infra:
+                with start_span(f"{life} life", attributes={"password": "hunter2", "to": "ann@example.com"}):
+                    pass
+    assert collector.span_names == ["first life", "second life"]
+    resource = str(collector.requests[0].message.resource_spans[0].resource)
+    assert all(word in resource for word in ("service.name", "shop", "service.version", "1.4.2"))
+    assert not any(word in str(request.message) for request in collector.requests for word in ("hunter2", "ann@"))

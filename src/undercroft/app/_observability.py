@@ -22,6 +22,7 @@ from undercroft.app._vitals import Vitals
 from undercroft.health import HealthBeacon
 from undercroft.logging import Logger, Sampling, is_secret, redact, redact_pii, redact_text, setup_logging
 from undercroft.monitoring import (
+    Attachment,
     ErrorTracker,
     MetricsDirectoryError,
     RecentStore,
@@ -100,24 +101,28 @@ class Observability:
 
     @asynccontextmanager
     async def _metrics(self) -> AsyncIterator[None]:
-        directory = _metrics_directory(self._settings)
-        attachment, ours = None, registry()
+        attachment, ours = await self._attach(), registry()
         redact_before, ours.redact = ours.redact, ours.redact or _redacted
-        if directory is not None:
-            try:
-                attachment = await anyio.to_thread.run_sync(attach, directory)  # which may wait for others
-            except MetricsDirectoryError as exc:
-                if self._settings.metrics.origin != "default":
-                    raise
-                # Nobody asked for it, and a read-only disk must not keep an application from starting.
-                self.metrics_problem = f"metrics are of each process alone: {exc.message}"
-                _log.warning("metrics are of this process alone", reason=exc.message, hint=exc.hint)
         try:
             yield
         finally:
             ours.redact = redact_before
             if attachment is not None:
                 attachment.detach()
+
+    async def _attach(self) -> Attachment | None:
+        directory = _metrics_directory(self._settings)
+        if directory is None:
+            return None
+        try:
+            return await anyio.to_thread.run_sync(attach, directory)  # which may wait for others
+        except MetricsDirectoryError as exc:
+            if self._settings.metrics.origin != "default":
+                raise
+            # Nobody asked for it, and a read-only disk must not keep an application from starting.
+            self.metrics_problem = f"metrics are of each process alone: {exc.message}"
+            _log.warning("metrics are of this process alone", reason=exc.message, hint=exc.hint)
+        return None
 
     @asynccontextmanager
     async def _logging(self) -> AsyncIterator[None]:
@@ -140,6 +145,7 @@ class Observability:
 
     @asynccontextmanager
     async def _tracing(self) -> AsyncIterator[None]:
+        self._exporter = _exporter_of(self._settings)  # a new one: it has one life, and an `Infra` may have several
         wanted: tuple[SpanProcessor | None, ...] = (self.recent, self._exporter)
         processors = [processor for processor in wanted if processor is not None]
         setup = setup_tracing(
