@@ -428,6 +428,26 @@ async def test_commit_of_another_store_is_noticed(path: Path, store: SqliteStore
             await noticed.wait()
 
 
+async def test_commit_of_another_store_right_after_opening_is_noticed(
+    path: Path, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_written = threading.Event()
+    serve = SqliteStore._serve
+
+    def serve_late(self: SqliteStore, *args: Any) -> None:
+        has_written.wait(DEADLINE_S)
+        serve(self, *args)
+
+    await store.read(count)  # its own thread serves already
+    monkeypatch.setattr(SqliteStore, "_serve", serve_late)
+    noticed = asyncio.Event()
+    async with SqliteStore(path, migrations=MIGRATIONS, on_change=noticed.set):
+        await store.write(add("a"))
+        has_written.set()
+        with anyio.fail_after(DEADLINE_S):
+            await noticed.wait()
+
+
 async def test_commit_of_another_store_is_noticed_under_constant_work(path: Path, store: SqliteStore) -> None:
     noticed = asyncio.Event()
     async with SqliteStore(path, migrations=MIGRATIONS, on_change=noticed.set) as working:

@@ -195,9 +195,10 @@ class SqliteStore:
         except BaseException as exc:  # whoever opens it is told
             self._call_soon(_settle, is_open, None, exc)
         else:
+            seen = _data_version(connection)  # before it counts as open: what is committed from then on is news
             self._call_soon(_settle, is_open, None, None)
             try:
-                self._serve(connection)
+                self._serve(connection, seen)
             finally:
                 connection.close()
         finally:
@@ -247,9 +248,8 @@ class SqliteStore:
         connection.execute(f"PRAGMA user_version = {len(self._migrations)}")
         connection.execute("COMMIT")
 
-    def _serve(self, connection: sqlite3.Connection) -> None:
-        loop = cast("asyncio.AbstractEventLoop", self._loop)
-        seen, look_at = _data_version(connection), time.monotonic()
+    def _serve(self, connection: sqlite3.Connection, seen: int) -> None:
+        loop, look_at = cast("asyncio.AbstractEventLoop", self._loop), time.monotonic()
         while not loop.is_closed():
             batch, is_last = self._take(timeout=look_at - time.monotonic())
             if batch:
