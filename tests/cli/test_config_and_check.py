@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.cli._process import run
 
 
@@ -94,3 +96,14 @@ def test_check_reports_a_store_that_does_not_open(project: Path) -> None:
 def test_check_without_connecting_touches_nothing(project: Path) -> None:
     assert run("check", "app", "--no-connect", cwd=project).returncode == 0
     assert not (project / ".undercroft").exists()
+
+
+@pytest.mark.parametrize("text", ["nope", "redis://"])
+def test_shape_that_an_error_suggests_is_whole_after_hiding(tmp_path: Path, text: str) -> None:
+    done = run("config", "show", cwd=tmp_path, REDIS_URL=text)
+
+    hints = [line for line in done.stderr.splitlines() if line.strip().startswith("do:")]
+    assert hints
+    for hint in hints:
+        assert "write " in hint
+        assert hint.count("[") == hint.count("]")

@@ -63,7 +63,9 @@ class Url:
         if not separator or not _SCHEME.fullmatch(scheme.lower()):
             raise UrlError(
                 f"{what} is not a URL: it has no 'scheme://'",
-                hint="write scheme://[user[:password]@]host[:port]/path[?option=value], for example sqlite:///var/jobs.db",
+                # Without brackets around the user: the command hides up to the "@", and would leave half a pair.
+                hint="write scheme://user:password@host:port/path?option=value with the parts that apply, for example "
+                "sqlite:///var/jobs.db or https://host:4318",
             )
         if "#" in rest:
             raise UrlError(f"{what} has a '#', which means nothing here", hint=_ENCODE)

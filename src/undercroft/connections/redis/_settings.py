@@ -27,7 +27,7 @@ SCHEMES = (
 )
 _Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
 _SHAPES = {
-    "": "redis://[user:password@]host[:port][/db]",
+    "": "redis://host[:port][/db], or with user:password@ before the host",
     "unix": "redis+unix:///run/redis.sock",
     "sentinel": "redis+sentinel://host[:port],host[:port]/name-of-the-primary[/db]",
     "cluster": "redis+cluster://host[:port],host[:port]",
