@@ -118,6 +118,7 @@ def test_every_part_is_read() -> None:
         ("redis://[::1]:6379/0", Url(scheme="redis", host="[::1]", port=6379, path="/0")),
         ("redis://[fe80::1%25eth0]:6379", Url(scheme="redis", host="[fe80::1%25eth0]", port=6379)),
         ("mongodb://u:p@h1:1,h2:2/db", Url(scheme="mongodb", user="u", password="p", host="h1:1,h2:2", path="/db")),
+        ("redis://h1:1,h2:2 ?db=1", Url(scheme="redis", host="h1:1,h2:2", options={"db": "1"})),
         ("file:///a%20b%3Fc", Url(scheme="file", path="/a b?c")),
         ("x://h?empty=&flag", Url(scheme="x", host="h", options={"empty": "", "flag": ""})),
         ("x://h/?q=a/b?c", Url(scheme="x", host="h", path="/", options={"q": "a/b?c"})),

@@ -145,7 +145,7 @@ class Url:
 
 def _split_port(address: str, what: str) -> tuple[str, int | None]:
     if "," in address:  # several hosts: the backend splits them, each with its own port
-        return address, None
+        return address.strip(), None  # as space around a whole URL
     match = _ADDRESS.fullmatch(address)
     if match is None:
         raise UrlError(
