@@ -111,7 +111,7 @@ _RATIOS = ("traceidratio", "parentbased_traceidratio")
 _NAMES = (*_PLAIN, *_RATIOS)
 
 
-def sampler_from(name: str, arg: str | None = None, *, what: str = "sampler") -> Sampler:
+def sampler_from(name: str, arg: str | None = None, *, what: str = "OTEL_TRACES_SAMPLER") -> Sampler:
     """Return the sampler that `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG` name.
 
     Args:
@@ -127,17 +127,20 @@ def sampler_from(name: str, arg: str | None = None, *, what: str = "sampler") ->
     if chosen not in _RATIOS:
         near = near_names(chosen, _NAMES)
         raise SamplerError(f"{what} {name!r} is not a sampler", near=near, hint=f"samplers: {', '.join(_NAMES)}")
-    ratio = TraceIdRatio(_share(arg))
+    ratio = TraceIdRatio(_share(arg, f"{what}_ARG"))
     return ParentBased(ratio) if chosen.startswith("parentbased") else ratio
 
 
-def _share(arg: str | None) -> float:
+def _share(arg: str | None, what: str) -> float:
     if arg is None or not arg.strip():
         return 1.0
     try:
-        return float(arg)
+        share = float(arg)
     except ValueError:
-        raise SamplerError(f"a sampler's share is {arg!r}", hint="give a number from 0 to 1, such as 0.1") from None
+        share = -1.0
+    if not 0.0 <= share <= 1.0:
+        raise SamplerError(f"{what} is {arg!r}, which is no share", hint="give a number from 0 to 1, such as 0.1")
+    return share
 
 
 def decided(sampler: Sampler, trace: Trace, parent: Position | None) -> Trace:
