@@ -20,6 +20,7 @@ import anyio
 import pytest
 
 from tests.core.store_process import MANY_MIGRATIONS, MIGRATIONS, add, count
+from undercroft._core import sqlite as sqlite_module
 from undercroft._core import sqlite_place
 from undercroft._core.errors import ConfigError, Kind, NotOpenError
 from undercroft._core.sqlite import (
@@ -964,3 +965,58 @@ def test_use_in_a_forked_child_is_refused_and_the_parent_goes_on(path: Path) -> 
 
 def test_program_that_never_closes_its_store_ends(path: Path) -> None:
     assert run("forget", path) == ["forgotten"]
+
+
+# --- Opened by the first call ---------------------------------------------------------------------------------------
+
+
+async def test_lazy_store_opens_no_file_and_no_thread_before_the_first_call(path: Path) -> None:
+    async with SqliteStore(path, migrations=MIGRATIONS, is_lazy=True) as store:
+        assert not path.exists()
+        assert not any(path.name in thread.name for thread in threading.enumerate())
+        await store.write(add("a"))
+        assert await store.read(count) == 1
+
+
+async def test_calls_that_come_while_a_lazy_store_opens_are_all_done(path: Path) -> None:
+    async with SqliteStore(path, migrations=MIGRATIONS, is_lazy=True) as store:
+        await asyncio.gather(*(store.write(add(str(n))) for n in range(50)))
+        assert await store.read(count) == 50
+
+
+async def test_lazy_store_tells_everybody_who_waits_that_it_cannot_be_opened_and_tries_again(path: Path) -> None:
+    path.parent.mkdir()
+    path.mkdir()  # a directory is no database
+    async with SqliteStore(path, migrations=MIGRATIONS, is_lazy=True) as store:
+        results = await asyncio.gather(*(store.read(count) for _ in range(3)), return_exceptions=True)
+        assert [isinstance(result, StoreUnavailableError | StoreNotWritableError) for result in results] == [True] * 3
+        path.rmdir()
+        assert await store.read(count) == 0
+
+
+async def test_lazy_store_that_is_closed_is_not_opened_by_a_call(path: Path) -> None:
+    store = SqliteStore(path, migrations=MIGRATIONS, is_lazy=True)
+    async with store:
+        pass
+    with pytest.raises(NotOpenError):
+        await store.read(count)
+    assert not path.exists()
+
+
+async def test_lazy_store_may_be_opened_again(path: Path) -> None:
+    store = SqliteStore(path, migrations=MIGRATIONS, is_lazy=True)
+    for expected in (1, 2):
+        async with store:
+            await store.write(add("a"))
+            assert await store.read(count) == expected
+
+
+async def test_store_without_a_listener_asks_for_no_news(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    real = sqlite_module._data_version
+    monkeypatch.setattr(sqlite_module, "_data_version", lambda *a, **k: asked.append(a) or real(*a, **k))
+    async with SqliteStore(path, migrations=MIGRATIONS, options=SqliteOptions(poll_s=0.001)) as store:
+        for n in range(20):
+            await store.write(add(str(n)))
+            await asyncio.sleep(0.002)
+    assert len(asked) == 1  # when it was opened

@@ -6,6 +6,8 @@ after the one commit. With `synchronous=FULL` a commit costs an fsync; ten calle
 
 `BEGIN IMMEDIATE`, always: a transaction that starts as a reader and upgrades fails at once on a stale snapshot, and the
 busy timeout does not apply to that.
+
+Longer than most files: the thread's life, its batches and who waits for them share all of their state.
 """
 
 from __future__ import annotations
@@ -52,6 +54,8 @@ _MAX_BATCH = 500
 _CACHE_KIB = 16_384
 _LAST_BATCH_S = 10.0
 """What a closing store gets for its last work, beyond the wait for another process's lock."""
+_IDLE_S = 0.5
+"""How often a thread that looks for nobody's commits sees whether its event loop is still there."""
 
 
 class SqliteOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,7 +91,9 @@ class SqliteStore:
         migrations: SQL scripts; number n brings the file from version n to n+1. Applied at open, all of them or none,
             safe when several processes open together.
         on_change: Called in the event loop after a commit that is news: one of this process that said so, or, at most
-            `poll_s` later, any of another process.
+            `poll_s` later, any of another process. Without it nobody looks, and an idle store costs nothing.
+        is_lazy: The file is opened by the first call, which raises what opening would have raised; the next call after
+            that tries again.
     """
 
     def __init__(
@@ -96,12 +102,15 @@ class SqliteStore:
         *,
         migrations: tuple[str, ...],
         options: SqliteOptions | None = None,
-        on_change: Callable[[], None] = lambda: None,
+        on_change: Callable[[], None] | None = None,
+        is_lazy: bool = False,
     ) -> None:
         self.path = path
         self._migrations = migrations
         self._options = options or SqliteOptions()
         self._on_change = on_change
+        self._is_lazy = is_lazy
+        self._is_entered = False
         self._waiting: queue.SimpleQueue[_Work[Any] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -112,19 +121,19 @@ class SqliteStore:
     async def __aenter__(self) -> Self:
         self._loop, self._pid = asyncio.get_running_loop(), os.getpid()
         self._waiting = queue.SimpleQueue()
-        is_open: asyncio.Future[None] = self._loop.create_future()
-        self._has_ended = has_ended = self._loop.create_future()
-        thread = threading.Thread(target=self._live, args=(is_open, has_ended), name=f"sqlite {self.path.name}")
-        thread.start()
-        try:
-            await is_open
-        except asyncio.CancelledError:
-            await self._end(thread)  # whatever it has opened by then
-            raise
-        self._thread = thread
+        if not self._is_lazy:
+            thread, is_open = self._start(self._loop)
+            try:
+                await is_open
+            except asyncio.CancelledError:
+                await self._end(thread)  # whatever it has opened by then
+                raise
+            self._thread = thread
+        self._is_entered = True
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._is_entered = False
         thread, self._thread = self._thread, None
         if thread is None or os.getpid() != self._pid:
             return
@@ -168,7 +177,7 @@ class SqliteStore:
         is_news: bool = False,
         on_commit: Callable[[T], None] | None = None,
     ) -> asyncio.Future[T]:
-        if self._thread is None or self._loop is None:
+        if not self._is_entered or self._loop is None:
             raise NotOpenError(f"the store {self.path.name} is not open", hint="use it inside `async with`")
         if os.getpid() != self._pid:
             raise NotOpenError(
@@ -177,7 +186,28 @@ class SqliteStore:
             )
         work: _Work[T] = _Work(run, self._loop.create_future(), is_write, is_news, on_commit)
         self._waiting.put(work)
+        if self._thread is None:
+            self._thread, is_open = self._start(self._loop)
+            is_open.add_done_callback(self._see_opened)
         return work.future
+
+    def _start(self, loop: asyncio.AbstractEventLoop) -> tuple[threading.Thread, asyncio.Future[None]]:
+        is_open: asyncio.Future[None] = loop.create_future()
+        self._has_ended = has_ended = loop.create_future()
+        thread = threading.Thread(target=self._live, args=(is_open, has_ended), name=f"sqlite {self.path.name}")
+        thread.start()
+        return thread, is_open
+
+    def _see_opened(self, is_open: asyncio.Future[None]) -> None:
+        """Have those who wait told that the file could not be opened late; their next call tries again."""
+        error = is_open.exception()
+        if error is None:
+            return
+        self._thread = None
+        with suppress(queue.Empty):
+            while True:
+                if (work := self._waiting.get_nowait()) is not None:
+                    _settle(work.future, None, copy_of(error))
 
     async def _end(self, thread: threading.Thread) -> bool:
         """Tell the thread to end, wait for what it is doing, and say whether it did end."""
@@ -257,8 +287,10 @@ class SqliteStore:
                 self._call_soon(self._answer, batch)
             if is_last:
                 return
-            if time.monotonic() >= look_at:  # also under constant work, which never lets the wait time out
-                look_at = time.monotonic() + self._options.poll_s
+            if time.monotonic() < look_at:  # also under constant work, which never lets the wait time out
+                continue
+            look_at = time.monotonic() + (_IDLE_S if self._on_change is None else self._options.poll_s)
+            if self._on_change is not None:
                 seen, before = _data_version(connection, otherwise=seen), seen
                 if seen != before:
                     self._call_soon(self._on_change)
@@ -376,7 +408,7 @@ class SqliteStore:
             _settle(work.future, work.result, work.error)
             if work.on_commit is not None and work.error is None:
                 work.on_commit(work.result)
-        if any(work.is_news and work.error is None for work in batch):
+        if self._on_change is not None and any(work.is_news and work.error is None for work in batch):
             self._on_change()
 
 

@@ -1,0 +1,1 @@
+"""A cache. Work in progress: the face follows."""
