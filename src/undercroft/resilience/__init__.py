@@ -1,0 +1,1 @@
+"""Calls to what may fail: retried, bounded, cut off in time; locks and sagas. Work in progress: the face follows."""
