@@ -12,6 +12,9 @@ stored over its invalidation (Nishtala et al., "Scaling Memcache at Facebook", N
 **Tags.** A tag has a version, an opaque token that `invalidate_tags` replaces. An entry carries the versions that its
 tags had *before* its value was computed; whoever reads it compares them with the versions of now. A version that is not
 there (never made, expired, evicted) equals none, so that a loss makes entries invalid and never valid.
+
+**Names.** The facade has checked them: a space is 1 to 64 of `A-Z a-z 0-9 . _ -`; a key is text of 1 to 512 characters, a
+tag of 1 to 256, any that UTF-8 has.
 """
 
 from __future__ import annotations
@@ -39,7 +42,7 @@ class Read(msgspec.Struct, frozen=True):
     values: tuple[bytes | None, ...]
     """In the order of the keys; `None` for one that is not there."""
     versions: tuple[bytes | None, ...] = ()
-    """Of the tags, in their order; `None` for one that has none."""
+    """Of the tags, in their order, each up to 64 ASCII characters; `None` for one that has none."""
 
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,9 +100,6 @@ class CacheBackend(Protocol):
 
     async def delete(self, space: str, keys: Sequence[str]) -> int:
         """Forget these keys, end their leases, and return how many there were."""
-
-    async def touch(self, space: str, key: str, ttl_s: float | None) -> bool:
-        """Have an entry live until `ttl_s` from now; false when there is none. Its data, leases and tags stay."""
 
     async def clear(self, space: str, *, prefix: str = "") -> int:
         """Forget every key of this space that begins with `prefix`, end their leases, and return how many there were.
