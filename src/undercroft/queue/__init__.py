@@ -59,15 +59,18 @@ from undercroft.queue._metrics import Percentiles, QueueMetrics
 from undercroft.queue._options import DefinitionOptions, JobOptions, Priority
 from undercroft.queue._protocol import Engine
 from undercroft.queue._schemes import SCHEMES, open_engine
-from undercroft.queue._steps import JobStep
+from undercroft.queue._steps import JobStep, new_job
 from undercroft.queue._values import (
     Counts,
     Deduplication,
+    Entry,
+    EntryPage,
     JobEvent,
     JobPage,
     JobRecord,
     JobState,
     Keep,
+    NewJob,
     OnChildFailure,
     QueueSettings,
     RateLimit,
@@ -94,6 +97,8 @@ __all__ = [
     "DefinitionOptions",
     "Discard",
     "Engine",
+    "Entry",
+    "EntryPage",
     "Flow",
     "FlowHandle",
     "Group",
@@ -118,6 +123,7 @@ __all__ = [
     "JobTimeoutError",
     "Keep",
     "Misfire",
+    "NewJob",
     "NotInJobError",
     "OnChildFailure",
     "Overlap",
@@ -151,6 +157,7 @@ __all__ = [
     "group",
     "is_valid_cron_expression",
     "job",
+    "new_job",
     "open_engine",
     "schedule_job",
 ]

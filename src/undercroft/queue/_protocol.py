@@ -33,6 +33,7 @@ from undercroft.queue._values import (
     Completed,
     Counts,
     Entry,
+    EntryPage,
     Failed,
     Fetch,
     Finished,
@@ -219,10 +220,20 @@ class Engine(Protocol):
         A listener that falls far behind misses the oldest: engines keep a bounded number.
         """
 
-    # --- Ledger: small documents beside the jobs of a queue, for cron -----------------------------------------------
+    # --- Ledger: small documents beside the jobs of a queue, for crons and sagas ------------------------------------
 
     async def entries(self, queue: str, *, prefix: str = "") -> dict[str, Entry]:
-        """Return the entries of a queue whose key begins with `prefix`."""
+        """Return the entries of a queue whose key begins with `prefix`. May read all entries of the queue."""
+
+    async def entry(self, queue: str, key: str) -> Entry | None:
+        """Return one entry, without reading the others."""
+
+    async def list_entries(self, queue: str, *, limit: int, cursor: str | None = None) -> EntryPage:
+        """Return about `limit` entries of a queue, in an order of the engine's own, and where to go on.
+
+        A page may be empty and have a cursor. An entry that is there from the first page to the last is in one of
+        them, perhaps in two; one that is written or deleted meanwhile may be in none.
+        """
 
     async def save_entry(
         self, queue: str, key: str, data: bytes | None, *, version: int, jobs: Sequence[NewJob] = ()

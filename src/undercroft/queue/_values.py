@@ -405,3 +405,11 @@ class Entry(msgspec.Struct, frozen=True):
 
     version: int
     data: bytes
+
+
+class EntryPage(msgspec.Struct, frozen=True):
+    """Some entries of a ledger, by their keys, and where to go on."""
+
+    entries: Mapping[str, Entry]
+    cursor: str | None
+    """`None`: these were the last."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from itertools import islice
@@ -24,6 +25,7 @@ from undercroft.queue._values import (
     Completed,
     Counts,
     Entry,
+    EntryPage,
     Failed,
     Fetch,
     Finished,
@@ -289,6 +291,16 @@ class MemoryQueue:
         found: StoredQueue | None = self._store.queues.get(queue)
         entries = found.entries if found else {}
         return {key: entry for key, entry in entries.items() if key.startswith(prefix)}
+
+    async def entry(self, queue: str, key: str) -> Entry | None:
+        found: StoredQueue | None = self._store.queues.get(queue)
+        return found.entries.get(key) if found else None
+
+    async def list_entries(self, queue: str, *, limit: int, cursor: str | None = None) -> EntryPage:
+        found: StoredQueue | None = self._store.queues.get(queue)
+        entries = found.entries if found else {}
+        keys = heapq.nsmallest(limit, (key for key in entries if cursor is None or key > cursor))
+        return EntryPage({key: entries[key] for key in keys}, keys[-1] if len(keys) == limit else None)
 
     async def save_entry(
         self, queue: str, key: str, data: bytes | None, *, version: int, jobs: Sequence[NewJob] = ()

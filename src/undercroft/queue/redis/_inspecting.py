@@ -9,6 +9,7 @@ from undercroft.queue._values import (
     ClaimedJob,
     Counts,
     Entry,
+    EntryPage,
     JobEvent,
     JobFilter,
     JobPage,
@@ -125,6 +126,14 @@ class Inspecting:
     async def entries(self, queue: str, *, prefix: str = "") -> dict[str, Entry]:
         """See `Engine.entries`."""
         return await ledger.entries(self._store, queue, prefix=prefix)
+
+    async def entry(self, queue: str, key: str) -> Entry | None:
+        """See `Engine.entry`."""
+        return await ledger.entry(self._store, queue, key)
+
+    async def list_entries(self, queue: str, *, limit: int, cursor: str | None = None) -> EntryPage:
+        """See `Engine.list_entries`."""
+        return await ledger.list_entries(self._store, queue, limit=limit, cursor=cursor)
 
     async def save_entry(
         self, queue: str, key: str, data: bytes | None, *, version: int, jobs: Sequence[NewJob] = ()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from undercroft.queue._values import Entry, NewJob
+from undercroft.queue._values import Entry, EntryPage, NewJob
 from undercroft.queue.redis._adding import add_commands, results_of
 from undercroft.queue.redis._pipe import Command
 from undercroft.queue.redis._records import mapping
+from undercroft.queue.redis._scripts import SAVE_ENTRY
 from undercroft.queue.redis._store import Read, Store
 
 
@@ -17,11 +18,28 @@ async def entries(store: Store, queue: str, *, prefix: str = "") -> dict[str, En
     return {key: _entry(raw) for key, raw in _decoded(found).items() if key.startswith(prefix)}
 
 
+async def entry(store: Store, queue: str, key: str) -> Entry | None:
+    """See `Engine.entry`."""
+    raw = await store.command("HGET", store.keys(queue).ledger, key)
+    return None if raw is None else _entry(raw)
+
+
+async def list_entries(store: Store, queue: str, *, limit: int, cursor: str | None = None) -> EntryPage:
+    """See `Engine.list_entries`. Redis decides how many a page has: a small hash comes whole."""
+    after, found = await store.command("HSCAN", store.keys(queue).ledger, cursor or "0", "COUNT", limit)
+    entries = {key: _entry(raw) for key, raw in _decoded(mapping(found)).items()}
+    return EntryPage(entries, None if after in (b"0", 0) else bytes(after).decode())
+
+
 async def save_entry(
     store: Store, queue: str, key: str, data: bytes | None, *, version: int, jobs: Sequence[NewJob] = ()
 ) -> bool:
     """See `Engine.save_entry`. The jobs are in the same hash slot; they must not name a parent."""
     ledger = store.keys(queue).ledger
+    if not jobs:
+        # All entries are one hash: to watch it would be to start again for every other entry that is written.
+        change = [] if data is None else [b"%d:%b" % (version + 1, data)]
+        return bool(await store.run(SAVE_ENTRY, [ledger], [key, version, *change]))
 
     async def plan(read: Read) -> Sequence[Command] | None:
         raw = await read("HGET", ledger, key)

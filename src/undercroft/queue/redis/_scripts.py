@@ -44,7 +44,7 @@ KEY_COUNTS = {
 """Of every script that we use: how many KEYS we give it."""
 
 PUT_ASIDE = "putAside"
-"""Makes a waiting job due later. The one script of our own: BullMQ has none for this."""
+"""Makes a waiting job due later. A script of our own: BullMQ has none for this."""
 _PUT_ASIDE = """-- KEYS: wait, prioritized, delayed, marker, events, job; ARGV: id, due in ms, field, its value, …
 if redis.call('HGET', KEYS[6], ARGV[3]) ~= ARGV[4] then return 0 end
 if redis.call('LREM', KEYS[1], -1, ARGV[1]) + redis.call('ZREM', KEYS[2], ARGV[1]) == 0 then return 0 end
@@ -52,6 +52,16 @@ redis.call('ZADD', KEYS[3], ARGV[2] * 0x1000, ARGV[1])
 redis.call('HSET', KEYS[6], unpack(ARGV, 5))
 redis.call('XADD', KEYS[5], '*', 'event', 'delayed', 'jobId', ARGV[1], 'delay', ARGV[2])
 redis.call('ZADD', KEYS[4], redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')[2] / 0x1000, '1')
+return 1
+"""
+
+SAVE_ENTRY = "saveEntry"
+"""Writes an entry of the ledger if it has the version that it is thought to have. Our own, as the ledger is."""
+_SAVE_ENTRY = """-- KEYS: ledger; ARGV: key, version, and the entry unless it is to be deleted
+local now = redis.call('HGET', KEYS[1], ARGV[1])
+local version = now and string.match(now, '^%d+') or '0'
+if version ~= ARGV[2] then return 0 end
+if ARGV[3] then redis.call('HSET', KEYS[1], ARGV[1], ARGV[3]) else redis.call('HDEL', KEYS[1], ARGV[1]) end
 return 1
 """
 
@@ -86,7 +96,7 @@ def load_scripts() -> Scripts:
             hint=f"versions that work: {WORKS_WITH}; {_INSTALL}",
         )
     scripts = {name: Script(found[f"{name}-{count}"].read_text(encoding="utf-8")) for name, count in KEY_COUNTS.items()}
-    return Scripts({**scripts, PUT_ASIDE: Script(_PUT_ASIDE)})
+    return Scripts({**scripts, PUT_ASIDE: Script(_PUT_ASIDE), SAVE_ENTRY: Script(_SAVE_ENTRY)})
 
 
 def _folder() -> Path:

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from undercroft.queue._errors import QueueInUseError
-from undercroft.queue._values import Entry, JobState, NewJob, QueueSettings, RateLimit
+from undercroft.queue._values import Entry, EntryPage, JobState, NewJob, QueueSettings, RateLimit
 from undercroft.queue.sqlite._adding import add_jobs, check_parents
 from undercroft.queue.sqlite._base import SqliteBase
 from undercroft.queue.sqlite._ending import delete_jobs
@@ -94,6 +94,15 @@ class Queues(SqliteBase):
     async def entries(self, queue: str, *, prefix: str = "") -> dict[str, Entry]:
         rows = await self._read(lambda db: db.execute(ENTRIES, (queue, prefix)).fetchall())
         return {key: Entry(version, data.encode()) for key, version, data in rows}
+
+    async def entry(self, queue: str, key: str) -> Entry | None:
+        row = await self._read(lambda db: db.execute(ENTRY, (queue, key)).fetchone())
+        return None if row is None else Entry(row[0], row[1].encode())
+
+    async def list_entries(self, queue: str, *, limit: int, cursor: str | None = None) -> EntryPage:
+        rows = await self._read(lambda db: db.execute(ENTRIES_AFTER, (queue, cursor or "", limit)).fetchall())
+        entries = {key: Entry(version, data.encode()) for key, version, data in rows}
+        return EntryPage(entries, rows[-1][0] if len(rows) == limit else None)
 
     async def save_entry(
         self, queue: str, key: str, data: bytes | None, *, version: int, jobs: Sequence[NewJob] = ()
@@ -200,3 +209,5 @@ SELECT seq FROM jobs WHERE queue = ? AND state = ? AND state IN ('completed', 'f
 ORDER BY finished_at LIMIT ?"""
 
 ENTRIES = "SELECT key, version, data FROM ledger WHERE queue = ?1 AND substr(key, 1, length(?2)) = ?2"
+ENTRY = "SELECT version, data FROM ledger WHERE queue = ? AND key = ?"
+ENTRIES_AFTER = "SELECT key, version, data FROM ledger WHERE queue = ? AND key > ? ORDER BY key LIMIT ?"

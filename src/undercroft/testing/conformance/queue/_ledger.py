@@ -54,6 +54,32 @@ class LedgerPromises(Promises):
         assert await engine.entries("default", prefix="cron:*") == {}
         assert len(await engine.entries("default")) == 6
 
+    async def test_one_entry_is_read_by_its_key(self, engine: Engine) -> None:
+        assert await engine.entry("default", "größe") is None
+        await engine.save_entry("default", "größe", b"1", version=0)
+        await engine.save_entry("default", "größer", b"x", version=0)
+        await engine.save_entry("default", "größe", b"2", version=1)
+
+        assert await engine.entry("default", "größe") == Entry(2, b"2")
+        assert await engine.entry("mail", "größe") is None
+
+        await engine.save_entry("default", "größe", None, version=2)
+        assert await engine.entry("default", "größe") is None
+
+    async def test_entries_are_listed_in_pages_and_none_is_left_out(self, engine: Engine) -> None:
+        wanted = {f"saga-{number}": Entry(1, b'"%d"' % number + b" " * 100) for number in range(250)}
+        for key, entry in wanted.items():
+            await engine.save_entry("default", key, entry.data, version=0)
+        await engine.save_entry("mail", "other", b"1", version=0)
+
+        found, sizes = await _pages(engine, "default", limit=20)
+
+        assert found == wanted
+        assert len(sizes) > 3, f"in pages, and not at once: {sizes}"
+
+    async def test_list_of_an_empty_ledger_ends_at_once(self, engine: Engine) -> None:
+        assert await _pages(engine, "default", limit=5) == ({}, [0])
+
     async def test_entries_of_two_queues_are_apart(self, engine: Engine) -> None:
         await engine.save_entry("default", "a", b"1", version=0)
 
@@ -113,3 +139,14 @@ class LedgerPromises(Promises):
         assert await engine.get("a") is None
         async with worker(engine) as me:
             assert await claim(engine, me, names=["a", "job"]) == ()
+
+
+async def _pages(engine: Engine, queue: str, *, limit: int) -> tuple[dict[str, Entry], list[int]]:
+    """Return all that the pages of a ledger hold, and how much each of them did."""
+    page = await engine.list_entries(queue, limit=limit)
+    found, sizes = dict(page.entries), [len(page.entries)]
+    while page.cursor is not None:
+        page = await engine.list_entries(queue, limit=limit, cursor=page.cursor)
+        found.update(page.entries)
+        sizes.append(len(page.entries))
+    return found, sizes
