@@ -146,6 +146,23 @@ async def test_cut_mid_reply_lets_exactly_so_many_bytes_pass_once(proxy: FaultPr
     assert await ask(await connect(proxy)) == b"+hi\n"
 
 
+async def test_cut_replies_cuts_every_reply_in_its_middle_until_healed(proxy: FaultProxy, echo: Echo) -> None:
+    old = await connect(proxy)
+    await ask(old)
+    proxy.cut_replies()
+
+    for client in (old, await connect(proxy), await connect(proxy)):
+        client[1].write(b"abcdefg\n")
+        assert await client[0].readexactly(4) == b"+abc"
+        with pytest.raises(ConnectionError):
+            await client[0].readexactly(1)
+    proxy.heal()
+
+    assert await ask(await connect(proxy)) == b"+hi\n"
+    assert echo.lines == [b"hi\n", *[b"abcdefg\n"] * 3, b"hi\n"]
+    assert proxy.counts.cut == 3
+
+
 async def test_lost_reply_reaches_the_server_and_never_the_client(proxy: FaultProxy, echo: Echo) -> None:
     client, other = await connect(proxy), await connect(proxy)
     proxy.lose_reply(to=b"INCR")

@@ -63,8 +63,9 @@ class FaultProxy:
         self._pairs: set[_Pair] = set()
         self._flowing = asyncio.Event()
         self._strike: _Strike | None = None
+        self._cuts_replies = False
         self._delay_s = 0.0
-        self._accepted = self._cut = 0
+        self._accepted = self._cut = self._cut_calls = 0
 
     async def __aenter__(self) -> Self:
         self._bind()
@@ -95,6 +96,7 @@ class FaultProxy:
 
     def cut(self) -> None:
         """Reset every connection that is open now. New ones are taken."""
+        self._cut_calls += 1  # for those that are not connected to the server yet
         self._cut += len(self._pairs)
         while self._pairs:
             self._pairs.pop().reset()
@@ -107,6 +109,10 @@ class FaultProxy:
                 server sends next to anyone; beware of handshakes.
         """
         self._strike = _Strike(to, after_bytes)
+
+    def cut_replies(self) -> None:
+        """Until `heal`: pass on half of each reply, those to handshakes included, then reset its connection."""
+        self._cuts_replies = True
 
     def lose_reply(self, *, to: bytes = b"") -> None:
         """Once: let a request through to the server, swallow its reply, reset the connection. `to` as above."""
@@ -122,7 +128,7 @@ class FaultProxy:
 
     def heal(self) -> None:
         """Take off every fault: listen, forward, at full speed."""
-        self._strike, self._delay_s = None, 0.0
+        self._strike, self._cuts_replies, self._delay_s = None, False, 0.0
         for pair in self._pairs:
             pair.strike = None
         self._flowing.set()
@@ -153,11 +159,17 @@ class FaultProxy:
             task.add_done_callback(self._serving.discard)
 
     async def _serve(self, connection: socket.socket) -> None:
+        cut_calls = self._cut_calls
         client = await asyncio.open_connection(sock=connection)
         with closing(client[1]), suppress(OSError):  # a server that is down: the client sees its connection close
             server = await asyncio.open_connection(*self._target)
             with closing(server[1]):
-                await self._forward(_Pair(client, server))
+                pair = _Pair(client, server)
+                if cut_calls != self._cut_calls:
+                    self._cut += 1
+                    pair.reset()
+                    return
+                await self._forward(pair)
 
     async def _forward(self, pair: _Pair) -> None:
         self._pairs.add(pair)
@@ -188,6 +200,8 @@ class FaultProxy:
         (reader, _), (_, writer) = pair.server, pair.client
         while data := await self._read(reader):
             await asyncio.sleep(self._delay_s)
+            if self._cuts_replies and pair.strike is None:
+                pair.strike = _Strike(b"", len(data) // 2)
             if self._strike is not None and not self._strike.to:
                 pair.strike, self._strike = self._strike, None
             writer.write(data if pair.strike is None else data[: pair.strike.left_bytes])

@@ -1,0 +1,1 @@
+"""How each kind of outage is made, store by store. `undercroft.testing.outages` is the face."""
