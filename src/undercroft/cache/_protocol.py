@@ -13,8 +13,8 @@ stored over its invalidation (Nishtala et al., "Scaling Memcache at Facebook", N
 tags had *before* its value was computed; whoever reads it compares them with the versions of now. A version that is not
 there (never made, expired, evicted) equals none, so that a loss makes entries invalid and never valid.
 
-**Names.** The facade has checked them: a space is 1 to 64 of `A-Z a-z 0-9 . _ -`; a key is text of 1 to 512 characters, a
-tag of 1 to 256, any that UTF-8 has.
+**Names.** The facade has checked them: a space is 1 to 64 of `A-Z a-z 0-9 . _ -`; a key is text of 1 to 600 characters,
+a tag of 1 to 256, any that UTF-8 has.
 """
 
 from __future__ import annotations
