@@ -1,0 +1,89 @@
+"""What a cached value, a rate limit, a lock and a breaker cost, and how often a crowd computes."""
+
+from bench._frame import Group, Peer, Script, Work
+from bench._goal import Goal, Limit
+
+_REDIS_PY = ["redis>=8.1", "hiredis>=3"]
+_SERVER = "on this machine, port $REDIS_PORT or 6379"
+_VALUE = "a dict of six fields, 142 bytes of JSON"
+_HOW = {"one": "1", "many": "20"}
+
+
+def _peer(path: str, name: str, *arguments: str, requires: list[str]) -> Peer:
+    return Peer(Script(path, [name, *arguments]), requires)
+
+
+# Cache
+
+
+def _sqlite_get(name: str, how: str, goal: Goal | None) -> Work:
+    path = "cache/cache_sqlite.py"
+    return Work(
+        name=name,
+        unit="us",
+        ours=Script(path, ["undercroft", how]),
+        peers={"diskcache": _peer(path, "diskcache", how, requires=["diskcache>=5.6"])},
+        goal=goal,
+        better="lower",
+        settings={
+            "value": _VALUE,
+            "diskcache": "its default, pickle; "
+            + ("a plain call that blocks its thread" if how == "one" else "in asyncio's threads"),
+            "tasks": _HOW[how],
+        },
+    )
+
+
+def _redis_get(name: str, how: str) -> Work:
+    path = "cache/cache_redis.py"
+    return Work(
+        name=name,
+        unit="us",
+        ours=Script(path, ["undercroft", how]),
+        ours_extras=["redis"],
+        peers={"redis-py": _peer(path, "redis-py", how, requires=_REDIS_PY)},
+        goal=Goal("<=", 1.3, "redis-py"),
+        better="lower",
+        settings={"server": _SERVER, "value": _VALUE, "tasks": _HOW[how], "redis-py": "GET and json.loads"},
+    )
+
+
+def _stampede(where: str, waiters: str) -> Work:
+    return Work(
+        name=f"1 000 on a cold key, {where}",
+        unit="computes",
+        ours=Script("cache/cache_stampede.py", [where]),
+        ours_extras=["redis"] if where == "redis" else (),
+        goal=Limit("<=", 1),
+        better="lower",
+        settings={"waiters": waiters, "computing takes": "50 ms"},
+    )
+
+
+_MEMORY = "cache/cache_memory.py"
+CACHE = [
+    Work(
+        name="memory get",
+        unit="us",
+        ours=Script(_MEMORY, ["undercroft"]),
+        peers={
+            "cashews": _peer(_MEMORY, "cashews", requires=["cashews>=7.4"]),
+            "aiocache": _peer(_MEMORY, "aiocache", requires=["aiocache>=0.12"]),
+        },
+        goal=Goal("<=", 0.5, "fastest"),
+        better="lower",
+        settings={
+            "value": _VALUE,
+            "peers": "as they come: both hand out the object that was stored; ours decodes a new one each time",
+        },
+    ),
+    _sqlite_get("SQLite get", "one", Goal("<=", 1, "diskcache")),
+    _sqlite_get("SQLite get, 20 tasks", "many", None),
+    _redis_get("Redis get", "one"),
+    _redis_get("Redis get, 20 tasks", "many"),
+    _stampede("memory", "tasks of one process"),
+    _stampede("sqlite", "250 tasks in each of four processes"),
+    _stampede("redis", "250 tasks in each of four processes"),
+]
+
+GROUP = Group("cache", [*CACHE])
