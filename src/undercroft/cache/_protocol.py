@@ -148,15 +148,15 @@ class CacheBackend(Protocol):
 
 
 class Changes(Protocol):
-    """Tells of every change of a store, by any process. Opened by `async with`; for one tier.
+    """Tells of every change of a store, by any process. Opened by `async with` while its backend is open; for one tier.
 
-    While `is_listening` is false, changes are being missed: nothing that is kept in front of the store may be used.
-    After it has become true again, nothing that was kept before may be used.
+    While `is_listening` is false, changes may be late or missed, and nothing that is kept in front of the store may be
+    used. Before it becomes true again after changes were missed, `tell` is called with nothing.
     """
 
     @property
     def is_listening(self) -> bool:
-        """Whether a change of now would be told, as far as can be known without asking."""
+        """Whether every change until about a second ago has been told."""
 
     async def __aenter__(self) -> object: ...
 
@@ -171,6 +171,22 @@ class Tell(Protocol):
 
     def __call__(self, space: str | None, keys: Sequence[str], tags: Sequence[str]) -> None:
         """Forget these keys and all that has these tags; with neither, all of the space; without a space, all."""
+
+
+class Fetched(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found, and for how long it may be kept in front of the store."""
+
+    values: tuple[bytes | None, ...]
+    left_s: tuple[float | None, ...]
+    """Of the values; `None` for one that does not expire."""
+    versions: tuple[bytes | None, ...]
+
+
+class TellingBackend(CacheBackend, Protocol):
+    """A backend that a tier can stand in front of: its `changes` are not `None`."""
+
+    async def fetch(self, space: str, keys: Sequence[str], tags: Sequence[str]) -> Fetched:
+        """As `read`, and tell how long each value has left."""
 
 
 Versions = Mapping[str, bytes]
