@@ -42,7 +42,7 @@ class RedisChanges:
     def __init__(self, connection: RedisConnection, *, clock: Clock) -> None:
         self._connection = connection
         self._clock = clock
-        self._tell: Tell = _tell_nobody
+        self._tell: Tell | None = None
         self._sure_until = -math.inf
         self._pings: dict[bytes, float] = {}
         self._count = 0
@@ -61,8 +61,8 @@ class RedisChanges:
         await self._background.__aenter__()
         return self
 
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self._background.__aexit__(*exc_info)
+    async def __aexit__(self, *_: object) -> None:
+        await self._background.__aexit__(None, None, None)
 
     async def _stop(self) -> None:
         assert self._scope is not None
@@ -132,19 +132,16 @@ class RedisChanges:
         sent_at = self._pings.pop(answer, None)
         if sent_at is None:
             return has_missed
-        if has_missed:
+        if has_missed and self._tell is not None:
             self._tell(None, (), ())
         self._sure_until = sent_at + SURE_S
         return False
 
     def _pass_on(self, data: bytes) -> None:
+        change: tuple[str | None, tuple[str, ...], tuple[str, ...]]
         try:
-            space, keys, tags = _decode(data)
+            change = _decode(data)
         except msgspec.MsgspecError:
-            self._tell(None, (), ())  # of another version, or not ours: whatever it says may have changed
-            return
-        self._tell(space, keys, tags)
-
-
-def _tell_nobody(*_: object) -> None:
-    return None
+            change = None, (), ()  # of another version, or not ours: whatever it says may have changed
+        if self._tell is not None:
+            self._tell(*change)
