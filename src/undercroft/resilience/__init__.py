@@ -1,1 +1,127 @@
-"""Calls to what may fail: retried, bounded, cut off in time; locks and sagas. Work in progress: the face follows."""
+"""Calls to what may fail: retried, cut off in time, bounded, hedged, answered otherwise; and stopped while it is down.
+
+    from undercroft.resilience import CircuitBreaker, Pipeline, Retry, Timeout, retry
+
+    @retry(attempts=4, deadline="20s")                       # full jitter, heeds Retry-After
+    async def fetch(page: int) -> bytes: ...
+
+    payments = Pipeline(Timeout("5s"), Retry(), CircuitBreaker("payments"), Timeout("1s"))
+    await payments.call(client.charge, order)
+
+`Retry`, `Timeout`, `CircuitBreaker`, `Bulkhead`, `Fallback` and `Hedge` each have `call` and go on a function as a
+decorator. A breaker's state is shared by all processes where there is a store: `infra.breakers`, or `create_breakers`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from undercroft._core.faces import load_late
+
+if TYPE_CHECKING:
+    from undercroft.resilience._breaker._breaker import CircuitBreaker
+    from undercroft.resilience._breaker._breakers import Breakers
+    from undercroft.resilience._breaker._options import BreakerOptions, is_failure_of_service
+    from undercroft.resilience._breaker._protocol import (
+        BreakerInfo,
+        BreakerMetrics,
+        BreakerState,
+        BreakerStore,
+        StateChange,
+        Stored,
+    )
+    from undercroft.resilience._breaker._schemes import create_breakers, open_breaker_store
+    from undercroft.resilience._budget import RetryBudget
+    from undercroft.resilience._bulkhead import Bulkhead
+    from undercroft.resilience._errors import (
+        BreakerNotFoundError,
+        BreakersUnavailableError,
+        BulkheadFullError,
+        CallTimeoutError,
+        CircuitOpenError,
+        PolicyError,
+    )
+    from undercroft.resilience._fallback import Fallback
+    from undercroft.resilience._hedge import Hedge
+    from undercroft.resilience._pipeline import Pipeline
+    from undercroft.resilience._policy import Policy, is_transient
+    from undercroft.resilience._retry import Attempt, Jitter, Retry, RetryOptions, retry, retry_with_backoff
+    from undercroft.resilience._retry_after import parse_retry_after, retry_after_of
+    from undercroft.resilience._timeout import Timeout
+
+__all__ = [
+    "Attempt",
+    "BreakerInfo",
+    "BreakerMetrics",
+    "BreakerNotFoundError",
+    "BreakerOptions",
+    "BreakerState",
+    "BreakerStore",
+    "Breakers",
+    "BreakersUnavailableError",
+    "Bulkhead",
+    "BulkheadFullError",
+    "CallTimeoutError",
+    "CircuitBreaker",
+    "CircuitOpenError",
+    "Fallback",
+    "Hedge",
+    "Jitter",
+    "Pipeline",
+    "Policy",
+    "PolicyError",
+    "Retry",
+    "RetryBudget",
+    "RetryOptions",
+    "StateChange",
+    "Stored",
+    "Timeout",
+    "create_breakers",
+    "is_failure_of_service",
+    "is_transient",
+    "open_breaker_store",
+    "parse_retry_after",
+    "retry",
+    "retry_after_of",
+    "retry_with_backoff",
+]
+
+# Loaded on first use: locks need no breakers, and a retry needs no store.
+__getattr__ = load_late(
+    __name__,
+    {
+        "_breaker._breaker": ("CircuitBreaker",),
+        "_breaker._breakers": ("Breakers",),
+        "_breaker._options": ("BreakerOptions", "is_failure_of_service"),
+        "_breaker._protocol": (
+            "BreakerInfo",
+            "BreakerMetrics",
+            "BreakerState",
+            "BreakerStore",
+            "StateChange",
+            "Stored",
+        ),
+        "_breaker._schemes": ("create_breakers", "open_breaker_store"),
+        "_budget": ("RetryBudget",),
+        "_bulkhead": ("Bulkhead",),
+        "_errors": (
+            "BreakerNotFoundError",
+            "BreakersUnavailableError",
+            "BulkheadFullError",
+            "CallTimeoutError",
+            "CircuitOpenError",
+            "PolicyError",
+        ),
+        "_fallback": ("Fallback",),
+        "_hedge": ("Hedge",),
+        "_pipeline": ("Pipeline",),
+        "_policy": ("Policy", "is_transient"),
+        "_retry": ("Attempt", "Jitter", "Retry", "RetryOptions", "retry", "retry_with_backoff"),
+        "_retry_after": ("parse_retry_after", "retry_after_of"),
+        "_timeout": ("Timeout",),
+    },
+)
+
+
+def __dir__() -> list[str]:
+    return __all__
