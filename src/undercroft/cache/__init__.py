@@ -22,6 +22,7 @@ from typing import Any, TypeVar, overload
 from undercroft._core.clock import Clock
 from undercroft._core.durations import Duration
 from undercroft._core.url import Url
+from undercroft.cache._cached import CachedFunction, cached
 from undercroft.cache._counts import CacheStats
 from undercroft.cache._errors import (
     CachedFunctionError,
@@ -35,10 +36,12 @@ from undercroft.cache._errors import (
     MissingTTLError,
 )
 from undercroft.cache._facade import Cache
+from undercroft.cache._face import get_cache
 from undercroft.cache._lifetimes import NO_EXPIRY, Ttl
 from undercroft.cache._missing import MISSING
 from undercroft.cache._protocol import CacheBackend, Changes, Item, KeyPage, Read, Statistics, Tell
 from undercroft.cache._schemes import open_backend
+from undercroft.cache._tier import LocalTier
 
 __all__ = [
     "Cache",
@@ -49,12 +52,14 @@ __all__ = [
     "CacheStats",
     "CacheUnavailableError",
     "CacheValueError",
+    "CachedFunction",
     "CachedFunctionError",
     "Changes",
     "ComputeCancelledError",
     "ComputeCycleError",
     "Item",
     "KeyPage",
+    "LocalTier",
     "MISSING",
     "MissingTTLError",
     "NO_EXPIRY",
@@ -62,7 +67,9 @@ __all__ = [
     "Statistics",
     "Tell",
     "Ttl",
+    "cached",
     "create_cache",
+    "get_cache",
     "open_backend",
 ]
 
@@ -78,6 +85,7 @@ def create_cache(
     jitter: float = ...,
     version: int = ...,
     timeout: Duration = ...,
+    local: LocalTier | None = ...,
     clock: Clock | None = ...,
 ) -> Cache[Any]: ...
 
@@ -92,6 +100,7 @@ def create_cache(
     jitter: float = ...,
     version: int = ...,
     timeout: Duration = ...,
+    local: LocalTier | None = ...,
     clock: Clock | None = ...,
 ) -> Cache[T]: ...
 
@@ -105,16 +114,18 @@ def create_cache(
     jitter: float = 0.0,
     version: int = 1,
     timeout: Duration = "250ms",
+    local: LocalTier | None = None,
     clock: Clock | None = None,
 ) -> Cache[Any]:
     """Make a cache without an `Infra`: `async with create_cache("redis://…", default_ttl="5m") as cache:`.
 
     Args:
         url: `memory://`, `sqlite:///cache.db`, `redis://…`, or `off://`, which keeps nothing.
+        local: What may be kept in this process in front of Redis.
 
     For the others see `Cache`. Connects to nothing yet.
     """
-    backend = open_backend(Url.parse(url, what="cache"), what="cache", clock=clock)
+    backend = open_backend(Url.parse(url, what="cache"), what="cache", clock=clock, local=local)
     return Cache(
         backend,
         namespace=namespace,

@@ -456,6 +456,15 @@ class Cache(Generic[T]):
         )
         return await self.answer(key, compute, rules)
 
+    def ttl_seconds(self, ttl: Ttl | None, ttl_ms: float | None, call: str) -> float | None:
+        """Return a ttl, or this cache's default, in seconds; `None` is for ever. `@cached` uses it.
+
+        Raises:
+            MissingTTLError: There is neither.
+            CacheOptionError: It is not valid.
+        """
+        return self._lifetimes.seconds(ttl, ttl_ms, call)
+
     async def answer(self, key: str, compute: Callable[[], Awaitable[T | None]], rules: Rules) -> T | None:
         """Do what `get_or_set` does, with options that are checked. `@cached` uses it."""
         wanted = Wanted(

@@ -10,6 +10,7 @@ from undercroft._core.errors import MissingExtraError
 from undercroft._core.extras import Schemes
 from undercroft._core.url import Url
 from undercroft.cache._protocol import CacheBackend
+from undercroft.cache._tier import LocalTier, TieredCache
 
 if TYPE_CHECKING:
     from undercroft.connections.redis import RedisConnection
@@ -37,16 +38,22 @@ SCHEMES = Schemes(
 
 
 def open_backend(
-    url: Url, *, what: str, clock: Clock | None = None, redis: RedisConnection | None = None
+    url: Url,
+    *,
+    what: str,
+    clock: Clock | None = None,
+    redis: RedisConnection | None = None,
+    local: LocalTier | None = None,
 ) -> CacheBackend:
     """Build the backend that `url` names. Connects to nothing yet.
 
     Args:
         what: The setting the URL came from.
         redis: A connection to use for a Redis URL; opened and closed by whoever made it.
+        local: What may be kept in this process in front of a shared store.
 
     Raises:
-        ConfigError: There is no backend for the scheme, or an option of the URL is wrong.
+        ConfigError: There is no backend for the scheme, an option of the URL is wrong, or nothing can stand in front.
         MissingExtraError: A package that the backend needs is not installed.
     """
     options: dict[str, Any] = {"what": what, "clock": clock}
@@ -54,7 +61,7 @@ def open_backend(
         _require_redis(f"{what}: a cache on {url.scheme}://")
         options["redis"] = redis
     backend: CacheBackend = SCHEMES.load(url, what=what).from_url(url, **options)
-    return backend
+    return backend if local is None else TieredCache(backend, local, clock=clock)
 
 
 def _require_redis(needed_for: str) -> None:
