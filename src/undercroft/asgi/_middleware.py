@@ -5,6 +5,7 @@ from __future__ import annotations
 from undercroft._core.ids import IdSource
 from undercroft.app import Infra
 from undercroft.asgi._counts import RequestCounts
+from undercroft.asgi._guard._plain import under_limits
 from undercroft.asgi._health import health_app
 from undercroft.asgi._lifespan import serve_lifespan
 from undercroft.asgi._metrics import metrics_app
@@ -36,7 +37,7 @@ class InfraMiddleware:
 
     def __init__(self, app: AnyASGIApp, infra: Infra, *, health: bool = True, metrics: bool = True) -> None:
         self.app: ASGIApp = app
-        self._app: ASGIApp = refuse if infra.settings.process.value == "worker" else app
+        self._app: ASGIApp = refuse if infra.settings.process.value == "worker" else under_limits(app, infra.clock)
         self.infra = infra
         self._answers_health = health
         self._answers_metrics = metrics
