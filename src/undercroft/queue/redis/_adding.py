@@ -13,12 +13,12 @@ from undercroft.queue._values import Added, NewJob, OnChildFailure
 from undercroft.queue.redis._flows import children_commands
 from undercroft.queue.redis._options import options_of
 from undercroft.queue.redis._pipe import Command, Lost, Refused
+from undercroft.queue.redis._scripts import ADDING, CONFLICT
 from undercroft.queue.redis._store import Store
 
 _pack = msgspec.msgpack.Encoder().encode
 _MANY = 64
 """Jobs of one call from which on they are sent as they are made."""
-_ADDING = ("addDelayedJob", "addPrioritizedJob", "addStandardJob")
 _SECOND_LEVEL = 0x100000000
 """What one step of priority is in the scores of `prioritized`."""
 
@@ -53,7 +53,7 @@ class _Many:
 async def _add_many(store: Store, jobs: Sequence[NewJob]) -> list[Added]:
     """Store jobs whose ids were made for them: all are new, or the whole call is a repeat."""
     # One question for all of them; asked of each, it would cost a tenth of the storing.
-    existed, *replies = await store.transaction(_Many(store, jobs), scripts=_ADDING)
+    existed, *replies = await store.transaction(_Many(store, jobs), scripts=ADDING)
     seen: set[tuple[str, str]] = set()
     results = []
     for job, reply in zip(jobs, replies, strict=True):
@@ -69,6 +69,22 @@ def add_commands(store: Store, job: NewJob) -> list[Command]:
     if _jumps_its_priority(job):
         commands.append((b"ZADD", keys.key("prioritized"), b"XX", job.priority * _SECOND_LEVEL, job.id))
     return commands
+
+
+async def add_with_entry(store: Store, job: NewJob, *, key: str, version: int, entry: bytes) -> bool | None:
+    """Write an entry of the ledger, and store a job, in one step; see `Engine.save_entry`.
+
+    `None`: the job is one that more than one script has to do with, and nothing was done.
+    """
+    if job.has_children or job.parent_id is not None or _jumps_its_priority(job):
+        return None
+    _, sha, count, *rest = _script_call(store, job)
+    keys = [*rest[:count], store.keys(job.queue).ledger]
+    reply = await store.run(store.scripts.with_entry[sha], keys, [*rest[count:], key, version, entry])
+    if reply == CONFLICT:
+        return False
+    _added(job, 0, reply)
+    return True
 
 
 def results_of(jobs: Sequence[NewJob], replies: Sequence[Any]) -> list[Added]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from undercroft.queue._values import Entry, EntryPage, NewJob
-from undercroft.queue.redis._adding import add_commands, results_of
+from undercroft.queue.redis._adding import add_commands, add_with_entry, results_of
 from undercroft.queue.redis._pipe import Command
 from undercroft.queue.redis._records import mapping
 from undercroft.queue.redis._scripts import SAVE_ENTRY
@@ -34,18 +34,25 @@ async def list_entries(store: Store, queue: str, *, limit: int, cursor: str | No
 async def save_entry(
     store: Store, queue: str, key: str, data: bytes | None, *, version: int, jobs: Sequence[NewJob] = ()
 ) -> bool:
-    """See `Engine.save_entry`. The jobs are in the same hash slot; they must not name a parent."""
+    """See `Engine.save_entry`. The jobs are in the same hash slot; they must not name a parent.
+
+    All entries are one hash: to watch it is to start again for every other entry that is written meanwhile. So that is
+    for several jobs only.
+    """
     ledger = store.keys(queue).ledger
+    entry = b"" if data is None else b"%d:%b" % (version + 1, data)
     if not jobs:
-        # All entries are one hash: to watch it would be to start again for every other entry that is written.
-        change = [] if data is None else [b"%d:%b" % (version + 1, data)]
-        return bool(await store.run(SAVE_ENTRY, [ledger], [key, version, *change]))
+        return bool(await store.run(SAVE_ENTRY, [ledger], [key, version, entry]))
+    if len(jobs) == 1 and jobs[0].queue == queue:
+        is_done = await add_with_entry(store, jobs[0], key=key, version=version, entry=entry)
+        if is_done is not None:
+            return is_done
 
     async def plan(read: Read) -> Sequence[Command] | None:
         raw = await read("HGET", ledger, key)
         if (_entry(raw).version if raw is not None else 0) != version:
             return None
-        change = ("HDEL", ledger, key) if data is None else ("HSET", ledger, key, b"%d:%b" % (version + 1, data))
+        change = ("HSET", ledger, key, entry) if entry else ("HDEL", ledger, key)
         return [change, *[command for job in jobs for command in add_commands(store, job)]]
 
     replies = await store.watch_and_run([ledger], plan)

@@ -57,12 +57,25 @@ return 1
 
 SAVE_ENTRY = "saveEntry"
 """Writes an entry of the ledger if it has the version that it is thought to have. Our own, as the ledger is."""
-_SAVE_ENTRY = """-- KEYS: ledger; ARGV: key, version, and the entry unless it is to be deleted
+_SAVE_ENTRY = """-- KEYS: ledger; ARGV: key, version, and the entry, empty to delete it
 local now = redis.call('HGET', KEYS[1], ARGV[1])
 local version = now and string.match(now, '^%d+') or '0'
 if version ~= ARGV[2] then return 0 end
-if ARGV[3] then redis.call('HSET', KEYS[1], ARGV[1], ARGV[3]) else redis.call('HDEL', KEYS[1], ARGV[1]) end
+if ARGV[3] ~= '' then redis.call('HSET', KEYS[1], ARGV[1], ARGV[3]) else redis.call('HDEL', KEYS[1], ARGV[1]) end
 return 1
+"""
+ADDING = ("addDelayedJob", "addPrioritizedJob", "addStandardJob")
+"""BullMQ's scripts that add a job which has no children."""
+CONFLICT = -1000
+"""What the scripts of `Scripts.with_entry` return, and do nothing, when the entry has another version."""
+_WITH_ENTRY = f"""-- One more of KEYS, the ledger; three more of ARGV: key, version, and the entry, empty to delete it
+do
+    local ledger, last = KEYS[#KEYS], #ARGV
+    local now = redis.call('HGET', ledger, ARGV[last - 2])
+    if (now and string.match(now, '^%d+') or '0') ~= ARGV[last - 1] then return {CONFLICT} end
+    if ARGV[last] == '' then redis.call('HDEL', ledger, ARGV[last - 2])
+    else redis.call('HSET', ledger, ARGV[last - 2], ARGV[last]) end
+end
 """
 
 
@@ -71,6 +84,8 @@ class Scripts:
 
     def __init__(self, scripts: dict[str, Script]) -> None:
         self._scripts = scripts
+        self.with_entry = {scripts[name].sha.encode(): f"{SAVE_ENTRY}+{name}" for name in ADDING}
+        """By the SHA of a script that adds a job: the name of the one that writes an entry of the ledger before."""
         self.by_sha = {script.sha.encode(): script for script in scripts.values()}
         """For healing a server that has forgotten one."""
 
@@ -96,7 +111,9 @@ def load_scripts() -> Scripts:
             hint=f"versions that work: {WORKS_WITH}; {_INSTALL}",
         )
     scripts = {name: Script(found[f"{name}-{count}"].read_text(encoding="utf-8")) for name, count in KEY_COUNTS.items()}
-    return Scripts({**scripts, PUT_ASIDE: Script(_PUT_ASIDE), SAVE_ENTRY: Script(_SAVE_ENTRY)})
+    # What is put before BullMQ's text leaves the numbers of its KEYS and ARGV as they are.
+    saving = {f"{SAVE_ENTRY}+{name}": Script(_WITH_ENTRY + scripts[name].text) for name in ADDING}
+    return Scripts({**scripts, **saving, PUT_ASIDE: Script(_PUT_ASIDE), SAVE_ENTRY: Script(_SAVE_ENTRY)})
 
 
 def _folder() -> Path:

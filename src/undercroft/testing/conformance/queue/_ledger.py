@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 
 from undercroft.queue._protocol import Engine
-from undercroft.queue._values import Counts, Entry
+from undercroft.queue._values import Counts, Deduplication, Entry
 from undercroft.testing.conformance.queue._base import NewJobs, Promises, claim, worker
 
 
@@ -94,6 +94,24 @@ class LedgerPromises(Promises):
         assert await engine.counts() == Counts(waiting=1, delayed=1)
         async with worker(engine) as me:
             assert [job.id for job in await claim(engine, me)] == [new[0].id]
+
+    async def test_entry_and_one_job_of_any_kind_are_written_in_one_step(self, engine: Engine, jobs: NewJobs) -> None:
+        held = Deduplication(key="k")
+        kinds = [
+            jobs(),
+            jobs.later(60),
+            jobs(priority=5),
+            jobs(lifo=True),
+            jobs(lifo=True, priority=5),
+            jobs(deduplication=held),
+            jobs(deduplication=held),
+        ]
+        for version, new in enumerate(kinds):
+            assert not await engine.save_entry("default", "a", b"no", version=version + 1, jobs=[new])
+            assert await engine.save_entry("default", "a", b"%d" % version, version=version, jobs=[new])
+
+        assert await engine.entry("default", "a") == Entry(7, b"6")
+        assert await engine.counts() == Counts(waiting=5, delayed=1)
 
     async def test_jobs_of_a_refused_write_are_not_added(self, engine: Engine, jobs: NewJobs) -> None:
         await engine.save_entry("default", "a", b"1", version=0)
