@@ -66,7 +66,7 @@ class Calls:
             f"the locks' store ({self._store_name}) did not answer within {format_seconds(limit_s)}"
         )
 
-    def pause(self, attempt: int, *, cap_s: float = 0.25) -> float:
+    def pause(self, attempt: int, *, cap_s: float = 0.1) -> float:
         """Return how long to wait after that many attempts: full jitter (Brooker, AWS architecture blog, 2015)."""
         longest: float = min(cap_s, _FIRST_PAUSE_S * 2.0 ** min(attempt - 1, 16))
         return max(0.001, self._random() * longest)

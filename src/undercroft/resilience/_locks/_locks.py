@@ -106,6 +106,11 @@ class Locks:
             keeper=self._renewals,
         )
 
+    @property
+    def backend(self) -> str:
+        """Short name of the store: `"memory"`, `"sqlite"`, `"redis"`."""
+        return self._store.name
+
     async def __aenter__(self) -> Self:
         if self._renewing is not None:
             raise NotOpenError("the locks are open already", hint="enter them in one place only")
