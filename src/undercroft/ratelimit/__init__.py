@@ -52,7 +52,7 @@ from undercroft.ratelimit._limiters import (
 )
 from undercroft.ratelimit._policies import API_RATE_LIMIT, AUTH_RATE_LIMIT, RatePolicy
 from undercroft.ratelimit._protocol import LimitStore
-from undercroft.ratelimit._rate import Rate
+from undercroft.ratelimit._rate import Rate, RateLike, to_rate
 from undercroft.ratelimit._schemes import open_limits
 from undercroft.ratelimit._values import Decision, Fail, Failure, LimitedKey
 
@@ -78,6 +78,7 @@ __all__ = [
     "Quota",
     "QuotaLimiter",
     "Rate",
+    "RateLike",
     "RateLimitDefinitionError",
     "RateLimitUnavailableError",
     "RateLimitedError",
@@ -94,4 +95,5 @@ __all__ = [
     "fingerprint",
     "open_limits",
     "secret_key",
+    "to_rate",
 ]

@@ -72,6 +72,9 @@ class MemoryLimits:
         if not any(retry for retry, _, _ in verdicts):
             verdicts = [rule.check(state, now, cost, token) for rule, state, now in found]
             self._keep(plan, key, found)
+        else:
+            for rule, state, now in found:
+                rule.settle(state, now)
         return found[0][2], tuple(verdicts)
 
     def peek_now(self, plan: Plan, key: str, cost: int) -> Answer:

@@ -47,6 +47,13 @@ class Rule(ABC):
         """Tell what `check` would decide, and what is there without it."""
 
     @abstractmethod
+    def settle(self, state: State, now: int) -> bool:
+        """Take what the state has from a later time to be of `now`, and tell whether it had any.
+
+        Also forgets what says nothing any more.
+        """
+
+    @abstractmethod
     def refund(self, state: State, now: int, cost: int) -> None:
         """Give back `cost`, as much of it as is used."""
 

@@ -52,6 +52,12 @@ class BucketRule(Rule):
         over = debt + cost * self.unit - self.cap
         return max(0, -(-over // self.per_us)), self._left(debt), -(-debt // self.per_us)
 
+    def settle(self, state: list[int], now: int) -> bool:
+        if now >= state[1]:
+            return False
+        state[1] = now
+        return True
+
     def refund(self, state: list[int], now: int, cost: int) -> None:
         state[0], state[1] = max(0, self._debt(state, now) - cost * self.unit), now
 
@@ -85,7 +91,7 @@ def _units(capacity: int, rate: Fraction) -> tuple[int, int]:
         per_us = int(rate * unit)
     if unit < 1 or per_us < 1:
         raise RateLimitDefinitionError(
-            f"a capacity of {capacity} at this rate takes more digits than can be kept",
-            hint="count in larger units: megabytes for bytes, thousands for ones",
+            f"a capacity of {capacity} is too large for so slow a rate: it would take a century to fill",
+            hint="lower the capacity, or count in larger units: megabytes for bytes",
         )
     return unit, per_us

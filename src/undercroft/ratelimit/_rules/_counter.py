@@ -32,7 +32,8 @@ class CounterRule(Rule):
         return []
 
     def check(self, state: _Counts, now: int, cost: int, token: str = "") -> Verdict:  # noqa: ARG002
-        index = self._settle(state, now)
+        self.settle(state, now)
+        index = now // self.sub_us
         total = sum(count for _, count in state)
         if total + cost > self.limit:
             return self._verdict(state, now, total, cost)
@@ -44,12 +45,12 @@ class CounterRule(Rule):
         return self._verdict(state, now, total + cost, 0)
 
     def look(self, state: _Counts, now: int, cost: int) -> Verdict:
-        self._settle(state, now)
+        self.settle(state, now)
         return self._verdict(state, now, sum(count for _, count in state), cost)
 
     def refund(self, state: _Counts, now: int, cost: int) -> None:
         # The oldest first: whichever call it was, what is left then counts for at least as long as it should.
-        self._settle(state, now)
+        self.settle(state, now)
         while cost and state:
             part = min(cost, state[0][1])
             cost -= part
@@ -69,8 +70,7 @@ class CounterRule(Rule):
     def lua_args(self, now: int) -> tuple[int, ...]:  # noqa: ARG002
         return self.limit, self.sub_us, self.precision
 
-    def _settle(self, state: _Counts, now: int) -> int:
-        """Forget what has left the window, and return the index of the sub-window of `now`."""
+    def settle(self, state: _Counts, now: int) -> bool:
         index = now // self.sub_us
         gone = 0
         for at, _ in state:
@@ -79,10 +79,11 @@ class CounterRule(Rule):
             gone += 1
         if gone:
             del state[:gone]
-        if state and state[-1][0] > index:  # a clock that was set back
-            late = sum(count for at, count in state if at >= index)
-            state[:] = [[at, count] for at, count in state if at < index] + [[index, late]]
-        return index
+        if not state or state[-1][0] <= index:
+            return False
+        late = sum(count for at, count in state if at >= index)
+        state[:] = [[at, count] for at, count in state if at < index] + [[index, late]]
+        return True
 
     def _gone_at(self, index: int) -> int:
         return (index + self.precision + 1) * self.sub_us

@@ -49,12 +49,12 @@ class LogRule(Rule):
         return 0, self.limit - total, calls[-1][0] - gone if calls else 0
 
     def look(self, state: Log, now: int, cost: int) -> Verdict:
-        self._settle(state, now)
+        self.settle(state, now)
         return self._verdict(state, now, cost)
 
     def refund(self, state: Log, now: int, cost: int) -> None:
         # The oldest first: whichever call it was, what is left then counts for at least as long as it should.
-        self._settle(state, now)
+        self.settle(state, now)
         calls = state.calls
         while cost and calls:
             part = min(cost, calls[0][1])
@@ -76,12 +76,14 @@ class LogRule(Rule):
     def lua_args(self, now: int) -> tuple[int, ...]:  # noqa: ARG002
         return self.limit, self.window_us
 
-    def _settle(self, state: Log, now: int) -> None:
+    def settle(self, state: Log, now: int) -> bool:
         calls, gone = state.calls, now - self.window_us
         while calls and calls[0][0] <= gone:
             state.total -= calls.popleft()[1]
-        if calls and calls[-1][0] > now:
-            _set_back(calls, now)
+        if not calls or calls[-1][0] <= now:
+            return False
+        _set_back(calls, now)
+        return True
 
     def _verdict(self, state: Log, now: int, cost: int) -> Verdict:
         calls = state.calls

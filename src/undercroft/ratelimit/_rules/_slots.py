@@ -19,14 +19,14 @@ class SlotsRule(Rule):
         return {}
 
     def check(self, state: dict[str, int], now: int, cost: int, token: str = "") -> Verdict:
-        self._settle(state, now)
+        self.settle(state, now)
         if cost and len(state) < self.limit:
             state[token] = now + self.window_us
             cost = 0
         return self._verdict(state, now, cost)
 
     def look(self, state: dict[str, int], now: int, cost: int) -> Verdict:
-        self._settle(state, now)
+        self.settle(state, now)
         return self._verdict(state, now, cost)
 
     def refund(self, state: dict[str, int], now: int, cost: int) -> None:
@@ -34,12 +34,12 @@ class SlotsRule(Rule):
 
     def release(self, state: dict[str, int], now: int, token: str) -> bool:
         """Give a slot back; false when its lease has ended, or it was given back already."""
-        self._settle(state, now)
+        self.settle(state, now)
         return state.pop(token, None) is not None
 
     def extend(self, state: dict[str, int], now: int, token: str) -> bool:
         """Have a lease begin anew; false when it has ended."""
-        self._settle(state, now)
+        self.settle(state, now)
         if token not in state:
             return False
         state[token] = now + self.window_us
@@ -58,13 +58,14 @@ class SlotsRule(Rule):
     def lua_args(self, now: int) -> tuple[int, ...]:  # noqa: ARG002
         return self.limit, self.window_us
 
-    def _settle(self, state: dict[str, int], now: int) -> None:
-        latest = now + self.window_us
+    def settle(self, state: dict[str, int], now: int) -> bool:
+        latest, is_ahead = now + self.window_us, False
         for token, end in [*state.items()]:
             if end <= now:
                 del state[token]
             elif end > latest:  # a clock that was set back
-                state[token] = latest
+                state[token], is_ahead = latest, True
+        return is_ahead
 
     def _verdict(self, state: dict[str, int], now: int, cost: int) -> Verdict:
         left = max(0, self.limit - len(state))

@@ -40,6 +40,13 @@ class _Windows(Rule):
         retry = end - now if count + cost > self.limit else 0
         return retry, max(0, self.limit - count), end - now if count else 0
 
+    def settle(self, state: list[int], now: int) -> bool:
+        start = self.bounds(now)[0]
+        if state[0] <= start:
+            return False
+        state[0] = start
+        return True
+
     def refund(self, state: list[int], now: int, cost: int) -> None:
         start, _ = self.bounds(now)
         state[1] = max(0, state[1] - cost) if state[0] >= start else 0
