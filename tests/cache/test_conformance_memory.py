@@ -8,7 +8,7 @@ import pytest
 
 from undercroft._core.clock import VirtualClock
 from undercroft.cache.memory import MemoryCache
-from undercroft.testing.conformance.cache import CacheBackendConformance
+from undercroft.testing.conformance.cache import CacheBackendConformance, CacheConformance, MakeBackend
 
 pytestmark = pytest.mark.anyio
 
@@ -18,3 +18,10 @@ class TestMemoryBackend(CacheBackendConformance):
     async def backend(self, clock: VirtualClock) -> AsyncIterator[MemoryCache]:
         async with MemoryCache(clock=clock) as backend:
             yield backend
+
+
+class TestCacheOnMemory(CacheConformance):
+    @pytest.fixture
+    def make_backend(self, clock: VirtualClock) -> MakeBackend:
+        store = MemoryCache(clock=clock)
+        return lambda: store

@@ -21,10 +21,19 @@ from __future__ import annotations
 
 from undercroft.testing.conformance.cache._base import PassTime
 from undercroft.testing.conformance.cache._entries import EntryPromises, SpacePromises, StorePromises
+from undercroft.testing.conformance.cache._facade import CacheConformance, Counting, MakeBackend
 from undercroft.testing.conformance.cache._leases import LeasePromises
+from undercroft.testing.conformance.cache._outages import CacheOutageConformance
 from undercroft.testing.conformance.cache._tags import TagPromises
 
-__all__ = ["CacheBackendConformance", "PassTime"]
+__all__ = [
+    "CacheBackendConformance",
+    "CacheConformance",
+    "CacheOutageConformance",
+    "Counting",
+    "MakeBackend",
+    "PassTime",
+]
 
 
 class CacheBackendConformance(EntryPromises, SpacePromises, TagPromises, LeasePromises, StorePromises):
