@@ -14,7 +14,8 @@
 
 The store may hold other things: every test has a space of its own. `clock` is a `VirtualClock` from which the backend
 must take its instants; override `pass_time`, and `clock` for the facade, when advancing it does not move all of the
-backend's time. `CacheMachine` is a Hypothesis state machine over the same. Needs pytest with anyio's plugin.
+backend's time. `machine.CacheMachine`
+is a Hypothesis state machine over two caches on one store. Needs pytest with anyio's plugin.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -71,12 +71,13 @@ class CacheOutageConformance:
         assert answers == [1] * 20
 
     async def test_writes_say_that_they_failed(self, cache: Cache[Any], away: Away, outage: Outage) -> None:
+        writes: list[Callable[[], Awaitable[None]]] = [
+            lambda: cache.set("a", 1, 60),
+            lambda: cache.set_many({"a": 1}, 60, tags=["t"]),
+            lambda: cache.invalidate_tags("t"),
+        ]
         async with away(outage):
-            for write in (
-                lambda: cache.set("a", 1, 60),
-                lambda: cache.set_many({"a": 1}, 60, tags=["t"]),
-                lambda: cache.invalidate_tags("t"),
-            ):
+            for write in writes:
                 with anyio.fail_after(LIMIT_S):
                     if outage is Outage.OUT_OF_MEMORY:
                         await _done_or_said(write)
@@ -119,7 +120,7 @@ class CacheOutageConformance:
         assert time.monotonic() - started < LIMIT_S
 
 
-async def _done_or_said(write: Callable[[], Any]) -> None:
+async def _done_or_said(write: Callable[[], Awaitable[None]]) -> None:
     try:
         await write()
     except CacheUnavailableError:
