@@ -8,6 +8,7 @@ from tests.app._jobs_here import welcome
 from tests.app._transports import NotingTransport
 from undercroft import Infra
 from undercroft.app import Finding, Severity
+from undercroft.cache.memory import MemoryCache
 from undercroft.health import health_check
 from undercroft.queue._values import Advice
 from undercroft.queue.memory import MemoryQueue
@@ -31,6 +32,10 @@ def described(infra: Infra) -> list[tuple[str, str, str, str]]:
 def test_describe_says_which_backend_and_why() -> None:
     assert described(Infra(environ={"SMTP_URL": "smtp://ann:pa55@mail.example:2525"})) == [
         ("queue", "sqlite", "sqlite:///.undercroft/queue.db", "default"),
+        ("cache", "sqlite", "sqlite:///.undercroft/cache.db", "default"),
+        ("locks", "sqlite", "sqlite:///.undercroft/locks.db", "default"),
+        ("limits", "sqlite", "sqlite:///.undercroft/limits.db", "default"),
+        ("breakers", "sqlite", "sqlite:///.undercroft/breakers.db", "default"),
         ("email", "smtp", "smtp://ann:***@mail.example:2525", "SMTP_URL"),
         ("database", "sqlite", "sqlite:///.undercroft/app.db", "default"),
         ("pubsub", "memory", "memory://", "default"),
@@ -38,15 +43,18 @@ def test_describe_says_which_backend_and_why() -> None:
 
 
 def test_describe_says_what_was_handed_in(home: Path) -> None:
-    infra = Infra(environ={}, queue=SqliteQueue(home / "q.db"), email=NotingTransport())
-    assert described(infra)[:2] == [
+    infra = Infra(environ={}, queue=SqliteQueue(home / "q.db"), email=NotingTransport(), cache=MemoryCache())
+    assert [part for part in described(infra) if part[0] in ("queue", "cache", "email")] == [
         ("queue", "sqlite", "", "argument queue"),
+        ("cache", "memory", "", "argument cache"),
         ("email", "noting", "", "argument email"),
     ]
 
 
 def test_repr_says_what_it_is_and_whether_it_is_open() -> None:
-    assert repr(Infra(environ={})) == "Infra(queue=sqlite, email=inbox, database=sqlite, pubsub=memory, is_open=False)"
+    shown = repr(Infra(environ={"UNDERCROFT_LOCKS": "memory://"}))
+    stores = "cache=sqlite, locks=memory, limits=sqlite, breakers=sqlite"
+    assert shown == f"Infra(queue=sqlite, {stores}, email=inbox, database=sqlite, pubsub=memory, is_open=False)"
 
 
 # check, without connecting

@@ -65,5 +65,5 @@ async def test_a_copy_with_an_object_of_its_own_can_be_opened_beside_it(home: Pa
 
 
 def test_an_argument_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(TypeError, match="cache"):
-        Infra(environ={}).override(cache="memory://")  # type: ignore[call-arg]  # that is the mistake
+    with pytest.raises(TypeError, match="cashe"):
+        Infra(environ={}).override(cashe="memory://")  # type: ignore[call-arg]  # that is the mistake

@@ -178,7 +178,7 @@ async def test_the_variables_of_mysql_open_that_server(mariadb: Service) -> None
     }
     async with make(environ) as infra:
         assert await one(infra) == 1
-    assert infra.describe()[2].chosen_by == "MYSQL_HOST"
+    assert {part.part: part.chosen_by for part in infra.describe()}["database"] == "MYSQL_HOST"
 
 
 async def test_project_and_emulator_open_that_server(pubsub_server: PubSubServer) -> None:

@@ -8,12 +8,15 @@ from typing import Any, TypedDict
 
 from undercroft._core.clock import Clock
 from undercroft._core.durations import Duration
-from undercroft.app._jobs import CronSource, JobSource
+from undercroft.app._jobs import CronSource, JobSource, SagaSource
+from undercroft.cache import CacheBackend, LocalTier
 from undercroft.connections.pubsub import Subscription, Topic
 from undercroft.email import Transport
 from undercroft.health import HealthCheck
 from undercroft.logging import Secret
 from undercroft.queue import Engine
+from undercroft.ratelimit import LimitStore, RatePolicy
+from undercroft.resilience import BreakerStore, LockStore
 
 
 class InfraArguments(TypedDict, total=False):
@@ -21,8 +24,17 @@ class InfraArguments(TypedDict, total=False):
 
     jobs: JobSource | Iterable[JobSource]
     crons: CronSource | Iterable[CronSource]
+    sagas: SagaSource | Iterable[SagaSource]
+    rate_policies: Iterable[RatePolicy]
     health_checks: Iterable[HealthCheck]
     queue: str | Engine | None
+    cache: str | CacheBackend | None
+    cache_local: LocalTier | None
+    cache_namespace: str | None
+    cache_ttl: Duration | None
+    locks: str | LockStore | None
+    limits: str | LimitStore | None
+    breakers: str | BreakerStore | None
     email: str | Transport | None
     email_from: str | None
     email_templates: str | Path | Iterable[str | Path] | None

@@ -11,17 +11,22 @@ from undercroft._core.clock import Clock
 from undercroft._core.errors import ConfigError, InvalidSettingsError, MissingExtraError
 from undercroft.app._counts import HealthGauges
 from undercroft.app._handed import HandedIn, handed_in
-from undercroft.app._jobs import crons_of, jobs_of
+from undercroft.app._jobs import crons_of, jobs_of, sagas_of
 from undercroft.app._observability import Observability
+from undercroft.app._sagas import build_sagas, saga_jobs
 from undercroft.app._services import Services
-from undercroft.app._settings import Settings, queue_in
+from undercroft.app._settings import Settings, file_in
+from undercroft.app._stores import NAMES, Stores
 from undercroft.email import Email, Transport, open_transport
 from undercroft.health import HealthChecks, ServiceInfo
 from undercroft.monitoring import ErrorTracker
 from undercroft.queue import Engine, Queue, open_engine
+from undercroft.resilience import Sagas
 
 T = TypeVar("T")
 D = TypeVar("D")
+_METHODS = {"cache": "take_lease", "locks": "force_release", "limits": "refund", "breakers": "swap"}
+"""What a store that was handed in for a part must have, to be taken for one."""
 
 
 class Builder:
@@ -38,12 +43,15 @@ class Builder:
         self._problems = list(problems)
         self.handed_in: list[HandedIn] = []
 
-    def queue(self, bind: Callable[[], AbstractContextManager[object]], errors: ErrorTracker) -> Queue:
-        """Return the queue, with every job and cron that was named."""
+    def queue(self, bind: Callable[[], AbstractContextManager[object]], errors: ErrorTracker) -> tuple[Queue, Sagas]:
+        """Return the queue, with every job and cron that was named, and the sagas that are driven by it."""
         engine = self._attempt(self._engine)
-        jobs = self._definitions("jobs", jobs_of)
+        definitions = self._definitions("sagas", sagas_of)
+        sagas = cast("Sagas | None", self._attempt(lambda: build_sagas(engine, definitions, clock=self._clock)))
+        jobs = (*self._definitions("jobs", jobs_of), *(() if sagas is None else saga_jobs(sagas)))
         crons = self._definitions("crons", crons_of)
-        return self._attempt(lambda: Queue(engine, jobs, crons=crons, clock=self._clock, bind=bind, errors=errors))
+        queue = self._attempt(lambda: Queue(engine, jobs, crons=crons, clock=self._clock, bind=bind, errors=errors))
+        return queue, cast("Sagas", sagas)
 
     def email(self) -> Email:
         """Return the mail."""
@@ -55,11 +63,19 @@ class Builder:
         """Return the connections."""
         return Services(self.settings, self._arguments, self._clock, bind=bind, attempt=self._attempt)
 
+    def stores(self, services: Services) -> Stores:
+        """Return the cache, the locks, the limits and the breakers."""
+        given = {name: self._given(name, method=_METHODS[name]) for name in NAMES}
+        handed = {name: store for name, store in given.items() if store is not None}
+        return Stores(self.settings, self._arguments, services, self._clock, given=handed, attempt=self._attempt)
+
     def observability(self) -> Observability:
         """Return what tells of all this."""
         return Observability(self.settings, self._clock, attempt=self._attempt)
 
-    def health(self, queue: Queue, email: Email, services: Services, observability: Observability) -> HealthChecks:
+    def health(
+        self, queue: Queue, email: Email, services: Services, stores: Stores, observability: Observability
+    ) -> HealthChecks:
         """Return the checks: of our parts first, so that one of the application's may replace it."""
         service = ServiceInfo(service_id=self.settings.service.value, release_id=self.settings.release.value)
         health = HealthChecks(clock=self._clock, service=service, observe=HealthGauges())
@@ -67,6 +83,7 @@ class Builder:
             health.register("queue", _check_of(queue), component_type="datastore")
             health.register("email", email.ping, critical=False)
             services.register_checks(health)
+            stores.register_checks(health)
             if observability.recent is not None and self.settings.recent.origin != "default":
                 health.register("recent", observability.recent.ping, critical=False, component_type="datastore")
         for check in self._arguments["health_checks"]:
@@ -101,7 +118,7 @@ class Builder:
             if origin.removesuffix("_FILE") != "REDIS_URL":
                 raise
             # Whoever set it may have meant the other uses of Redis only.
-            line = f"UNDERCROFT_QUEUE={queue_in(self.settings.home.value)}"
+            line = f"UNDERCROFT_QUEUE={file_in(self.settings.home.value, 'queue')}"
             raise MissingExtraError(exc.message, hint=f"{exc.hint}; or keep the jobs on this machine: {line}") from exc
 
     def _transport(self) -> Transport:

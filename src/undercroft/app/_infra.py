@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack, cast
@@ -21,11 +21,14 @@ from undercroft.app._environment import Setting
 from undercroft.app._errors import AlreadyOpenError
 from undercroft.app._findings import Finding, live_findings, static_findings
 from undercroft.app._home import Home
-from undercroft.app._jobs import CronSource, JobSource, sources_of
+from undercroft.app._jobs import CronSource, JobSource, SagaSource, sources_of
 from undercroft.app._observability import Observability
 from undercroft.app._services import ServiceReport, Services, report_services
 from undercroft.app._settings import Settings
 from undercroft.app._start import Patient, StartDeadline
+from undercroft.app._stores import NAMES as STORES
+from undercroft.app._stores import Stores
+from undercroft.cache import Cache, CacheBackend, LocalTier
 from undercroft.connections.mongo import Mongo
 from undercroft.connections.pubsub import PubSub, Subscription, Topic
 from undercroft.connections.sql import Database
@@ -34,6 +37,8 @@ from undercroft.health import HealthCheck, HealthChecks
 from undercroft.logging import Secret
 from undercroft.monitoring import ErrorTracker
 from undercroft.queue import Engine, Queue
+from undercroft.ratelimit import LimitStore, RateLimits, RatePolicy
+from undercroft.resilience import Breakers, BreakerStore, Locks, LockStore, Sagas
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis, RedisCluster
@@ -69,8 +74,11 @@ class Infra:
     Args:
         jobs: Jobs, modules that hold jobs, or dotted names of such modules.
         crons: Crons, modules that hold crons, or dotted names of such modules. Every worker fires them.
+        sagas: Sagas, modules that hold sagas, or dotted names of such modules. Every worker drives them.
+        rate_policies: The policies of `infra.limits` that can be named.
+        cache_local: What may be kept in this process in front of a cache on Redis.
         health_checks: Definitions made by `@health_check`. One called `queue` or `email` replaces ours.
-        queue: A URL, or an engine that is opened and closed with this.
+        queue: A URL, or an engine that is opened and closed with this. So with `cache`, `locks`, `limits`, `breakers`.
         email: A URL, or a transport that is opened and closed with this.
         environ: Where settings are read, once; default `os.environ`. The other arguments come before it.
         clock: The time of every part; the host's when `None`.
@@ -84,9 +92,11 @@ class Infra:
     settings: Settings
     clock: Clock
     queue: Queue
+    sagas: Sagas
     email: Email
     health: HealthChecks
     services: Services
+    stores: Stores
     observability: Observability
 
     def __init__(
@@ -94,8 +104,17 @@ class Infra:
         *,
         jobs: JobSource | Iterable[JobSource] = (),
         crons: CronSource | Iterable[CronSource] = (),
+        sagas: SagaSource | Iterable[SagaSource] = (),
+        rate_policies: Iterable[RatePolicy] = (),
         health_checks: Iterable[HealthCheck] = (),
         queue: str | Engine | None = None,
+        cache: str | CacheBackend | None = None,
+        cache_local: LocalTier | None = None,
+        cache_namespace: str | None = None,
+        cache_ttl: Duration | None = None,
+        locks: str | LockStore | None = None,
+        limits: str | LimitStore | None = None,
+        breakers: str | BreakerStore | None = None,
         email: str | Transport | None = None,
         email_from: str | None = None,
         email_templates: str | Path | Iterable[str | Path] | None = None,
@@ -128,8 +147,17 @@ class Infra:
         self._arguments: dict[str, Any] = {
             "jobs": sources_of(jobs),
             "crons": sources_of(crons),
+            "sagas": sources_of(sagas),
+            "rate_policies": tuple(rate_policies),
             "health_checks": tuple(health_checks),
             "queue": queue,
+            "cache": cache,
+            "cache_local": cache_local,
+            "cache_namespace": cache_namespace,
+            "cache_ttl": cache_ttl,
+            "locks": locks,
+            "limits": limits,
+            "breakers": breakers,
             "email": email,
             "email_from": email_from,
             "email_templates": email_templates,
@@ -165,10 +193,11 @@ class Infra:
         self._binding: AbstractContextManager[Any] | None = None
         builder = Builder(self._arguments, self.clock)
         self.observability = builder.observability()
-        self.queue = builder.queue(self.bind, self.errors)
+        self.queue, self.sagas = builder.queue(self.bind, self.errors)
         self.email = builder.email()
         self.services = builder.services(self.bind)
-        self.health = builder.health(self.queue, self.email, self.services, self.observability)
+        self.stores = builder.stores(self.services)
+        self.health = builder.health(self.queue, self.email, self.services, self.stores, self.observability)
         self.settings = builder.settings
         self._handed_in = tuple(builder.handed_in)
         builder.finish()
@@ -200,6 +229,26 @@ class Infra:
     def pubsub(self) -> PubSub:
         """Topics and subscriptions. Without a setting, in this process."""
         return self.services.pubsub
+
+    @property
+    def cache(self) -> Cache[Any]:
+        """The cache. Without a setting, a SQLite file in the home that is opened at first use."""
+        return self.stores.cache
+
+    @property
+    def locks(self) -> Locks:
+        """The locks, of all processes that share their store."""
+        return self.stores.locks
+
+    @property
+    def limits(self) -> RateLimits:
+        """The rate limits, of all processes that share their store."""
+        return self.stores.limits
+
+    @property
+    def breakers(self) -> Breakers:
+        """The circuit breakers, of all processes that share their store."""
+        return self.stores.breakers
 
     @property
     def errors(self) -> ErrorTracker:
@@ -289,6 +338,19 @@ class Infra:
             )
         return getattr(self, name)
 
+    @asynccontextmanager
+    async def only(self, name: str) -> AsyncIterator[Any]:
+        """Open one of `queue`, `sagas`, `cache`, `locks`, `limits`, `breakers` by itself, for a command or a script.
+
+        Raises:
+            AlreadyOpenError: This is open: the part can be used as it is.
+        """
+        if self._lifecycle is not None:
+            raise AlreadyOpenError("this Infra is open already", hint=f"use infra.{name} as it is")
+        connection = self.stores.connection(name) if name in STORES else None
+        async with connection or nullcontext(), self.queue if name == "sagas" else getattr(self, name):
+            yield getattr(self, name)
+
     def override(self, **arguments: Unpack[InfraArguments]) -> Infra:
         """Return a new `Infra` built from the same arguments with some replaced; this one stays as it is.
 
@@ -303,6 +365,7 @@ class Infra:
         settings = self.settings
         described = [
             _description("queue", self.queue.backend, settings.queue),
+            *(_description(name, backend, setting) for name, backend, setting in self.stores.described()),
             _description("email", self.email.transport_name, settings.email),
             _description("database", _scheme(settings.database), settings.database),
             _description("redis", "redis", settings.redis),
@@ -310,7 +373,7 @@ class Infra:
             _description("pubsub", self.pubsub.backend, settings.pubsub),
         ]
         # What has no default and no setting is not there; what was handed in has no URL, and is.
-        return [part for part in described if part.url or part.part in ("queue", "email")]
+        return [part for part in described if part.url or part.part in ("queue", "email", *STORES)]
 
     async def check(self, *, connect: bool = True) -> list[Finding]:
         """Return what is unsafe, missing or unreachable; an empty list is good news.
@@ -347,7 +410,8 @@ class Infra:
         for part in self._handed_in:
             yield part.argument, part
         deadline = StartDeadline(patience_s, self.clock)
-        for name, service in (*self.services.proven_parts(), ("queue", self.queue), ("email", self.email)):
+        mail_and_jobs = (("queue", self.queue), ("email", self.email))
+        for name, service in (*self.services.proven_parts(), *self.stores.parts(), *mail_and_jobs):
             yield name, Patient(name, service, deadline=deadline, clock=self.clock)
         yield from self.observability.telling_parts(self, kind)
         yield "infra", self._serving()
@@ -383,7 +447,7 @@ def current() -> Infra:
     return cast("Infra", bound_source())
 
 
-def _description(part: str, backend: str, setting: Setting[Url | None]) -> PartDescription:
+def _description(part: str, backend: str, setting: Setting[Any]) -> PartDescription:
     url = "" if setting.value is None else str(setting.value)
     return PartDescription(part=part, backend=backend, url=url, chosen_by=setting.origin)
 

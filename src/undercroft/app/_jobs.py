@@ -1,25 +1,29 @@
-"""From whatever names jobs and crons to the definitions themselves."""
+"""From whatever names jobs, crons and sagas to the definitions themselves."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any
 
 from undercroft.app._errors import JobsNotFoundError
 from undercroft.queue import CronJob, Job
+from undercroft.resilience import Saga, SagaOrchestrator
 
-D = TypeVar("D", Job[..., Any], CronJob[..., Any])
+SagaDefinition = Saga[Any] | SagaOrchestrator
 
 JobSource = Job[..., Any] | ModuleType | str
 """A job, a module that holds jobs, or the dotted name of one."""
 CronSource = CronJob[..., Any] | ModuleType | str
 """A cron, a module that holds crons, or the dotted name of one."""
+SagaSource = SagaDefinition | ModuleType | str
+"""A saga, a module that holds sagas, or the dotted name of one."""
 
 
 def sources_of(given: Any) -> tuple[Any, ...]:
-    """Return what `jobs=` or `crons=` was given, one source or several, as several."""
-    return (given,) if isinstance(given, Job | CronJob | ModuleType | str) else tuple(given)
+    """Return what `jobs=`, `crons=` or `sagas=` was given, one source or several, as several."""
+    is_one = isinstance(given, Job | CronJob | Saga | SagaOrchestrator | ModuleType | str)
+    return (given,) if is_one else tuple(given)
 
 
 def jobs_of(source: JobSource) -> tuple[Job[..., Any], ...]:
@@ -28,7 +32,7 @@ def jobs_of(source: JobSource) -> tuple[Job[..., Any], ...]:
     Raises:
         JobsNotFoundError: A module cannot be found, or holds no job.
     """
-    return _definitions(source, Job, what="jobs", decorator='@job("a.name")')
+    return _definitions(source, Job, what="jobs", how='decorate its functions with @job("a.name")')
 
 
 def crons_of(source: CronSource) -> tuple[CronJob[..., Any], ...]:
@@ -37,18 +41,25 @@ def crons_of(source: CronSource) -> tuple[CronJob[..., Any], ...]:
     Raises:
         JobsNotFoundError: A module cannot be found, or holds no cron.
     """
-    return _definitions(source, CronJob, what="crons", decorator='@cron("a.name", "0 3 * * *")')
+    return _definitions(source, CronJob, what="crons", how='decorate its functions with @cron("a.name", "0 3 * * *")')
 
 
-def _definitions(source: D | ModuleType | str, kind: type[D], *, what: str, decorator: str) -> tuple[D, ...]:
+def sagas_of(source: SagaSource) -> tuple[SagaDefinition, ...]:
+    """Return the sagas that one source names, in order, each once.
+
+    Raises:
+        JobsNotFoundError: A module cannot be found, or holds no saga.
+    """
+    return _definitions(source, (Saga, SagaOrchestrator), what="sagas", how='make them there: Saga("a.name").step(…)')
+
+
+def _definitions(source: Any, kind: type | tuple[type, ...], *, what: str, how: str) -> tuple[Any, ...]:
     module = _imported(source, what) if isinstance(source, str) else source
     if not isinstance(module, ModuleType):
         return (module,)
     found = tuple({id(value): value for value in vars(module).values() if isinstance(value, kind)}.values())
     if not found:
-        raise JobsNotFoundError(
-            f"{what}: the module {module.__name__} holds no {what}", hint=f"decorate its functions with {decorator}"
-        )
+        raise JobsNotFoundError(f"{what}: the module {module.__name__} holds no {what}", hint=how)
     return found
 
 

@@ -52,6 +52,23 @@ class Settings:
     queue: Setting[Url | None]
     """The URL of the queue's engine; `None` when an engine was handed in. From `UNDERCROFT_QUEUE`, then `REDIS_URL`.
     Default `sqlite:///.undercroft/queue.db` (in the home)."""
+    cache: Setting[Url]
+    """The URL of the cache's store. From `UNDERCROFT_CACHE`, then `REDIS_URL`. Default `sqlite:///.undercroft/cache.db`
+    (in the home; opened at first use)."""
+    cache_namespace: Setting[str]
+    """What keeps the cache apart from others in the same store. From `UNDERCROFT_CACHE_NAMESPACE`. Default `app`."""
+    cache_ttl: Setting[float | None]
+    """How long cached values live whose call says nothing, `5m`; without it every call has to say. From
+    `UNDERCROFT_CACHE_TTL`. Default none."""
+    locks: Setting[Url]
+    """The URL of the store of locks. From `UNDERCROFT_LOCKS`, then `REDIS_URL`. Default
+    `sqlite:///.undercroft/locks.db` (in the home; opened at first use)."""
+    limits: Setting[Url]
+    """The URL of the store of rate limits. From `UNDERCROFT_LIMITS`, then `REDIS_URL`. Default
+    `sqlite:///.undercroft/limits.db` (in the home; opened at first use)."""
+    breakers: Setting[Url]
+    """The URL of the store of shared circuit breakers. From `UNDERCROFT_BREAKERS`, then `REDIS_URL`. Default
+    `sqlite:///.undercroft/breakers.db` (in the home; opened at first use)."""
     email: Setting[Url | None]
     """The URL of the mail's transport; `None` when a transport was handed in. From `UNDERCROFT_EMAIL`, then
     `RESEND_API_KEY` (a key, no URL), then `SMTP_URL`. Default `inbox:///.undercroft/inbox` (in the home)."""
@@ -158,13 +175,19 @@ class Settings:
         settings = cls(
             env=env,
             home=home,
-            queue=read("queue", ("UNDERCROFT_QUEUE", "REDIS_URL"), as_url, queue_in(home.value)),
+            queue=read("queue", ("UNDERCROFT_QUEUE", "REDIS_URL"), as_url, file_in(home.value, "queue")),
+            cache=read("cache", ("UNDERCROFT_CACHE", "REDIS_URL"), as_url, file_in(home.value, "cache")),
+            cache_namespace=read("cache_namespace", ("UNDERCROFT_CACHE_NAMESPACE",), as_name, "app"),
+            cache_ttl=read("cache_ttl", ("UNDERCROFT_CACHE_TTL",), as_duration, None),
+            locks=read("locks", ("UNDERCROFT_LOCKS", "REDIS_URL"), as_url, file_in(home.value, "locks")),
+            limits=read("limits", ("UNDERCROFT_LIMITS", "REDIS_URL"), as_url, file_in(home.value, "limits")),
+            breakers=read("breakers", ("UNDERCROFT_BREAKERS", "REDIS_URL"), as_url, file_in(home.value, "breakers")),
             email=read("email", ("UNDERCROFT_EMAIL", "RESEND_API_KEY", "SMTP_URL"), as_email_url, inbox_in(home.value)),
             database=read(
                 "database",
                 ("UNDERCROFT_DATABASE", "DATABASE_URL", "MYSQL_HOST"),
                 mysql_parser(environment.companions(_MYSQL)),
-                database_in(home.value),
+                file_in(home.value, "app"),
             ),
             database_replica=read(
                 "database_replica", ("UNDERCROFT_DATABASE_REPLICA", "DATABASE_REPLICA_URL"), as_url, None
@@ -207,9 +230,9 @@ _TEMPLATES = (Path("emails"), Path("content/locales/{locale}/emails"))
 _MYSQL = ("MYSQL_PORT", "MYSQL_USER", "MYSQL_PASSWORD", "MYSQL_DATABASE")
 
 
-def database_in(home: Path) -> Url:
-    """Return the URL of the embedded database in `home`."""
-    return Url(scheme="sqlite", path=f"/{home / 'app.db'}")
+def file_in(home: Path, name: str) -> Url:
+    """Return the URL of an embedded store in `home`, a SQLite file."""
+    return Url(scheme="sqlite", path=f"/{home / name}.db")
 
 
 def metrics_in(home: Path, env: str) -> Url:
@@ -219,12 +242,7 @@ def metrics_in(home: Path, env: str) -> Url:
 
 def recent_in(home: Path, env: str) -> Url | None:
     """Return the URL of the embedded store of recent spans and lines in `home`, where somebody looks at them."""
-    return Url(scheme="sqlite", path=f"/{home / 'recent.db'}") if env == "development" else None
-
-
-def queue_in(home: Path) -> Url:
-    """Return the URL of the embedded queue in `home`."""
-    return Url(scheme="sqlite", path=f"/{home / 'queue.db'}")
+    return file_in(home, "recent") if env == "development" else None
 
 
 def inbox_in(home: Path) -> Url:

@@ -70,6 +70,11 @@ class Breakers:
         self._is_open = False
 
     @property
+    def backend(self) -> str:
+        """Short name of the store: `"memory"`, `"sqlite"`, `"redis"`."""
+        return self.store.name
+
+    @property
     def is_open(self) -> bool:
         """Whether it is inside its `async with`."""
         return self._is_open
