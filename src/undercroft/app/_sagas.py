@@ -21,7 +21,7 @@ from undercroft.queue import (
     job,
     new_job,
 )
-from undercroft.resilience._saga import (
+from undercroft.resilience import (
     Saga,
     SagaOrchestrator,
     SagaPage,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 from undercroft._core.clock import VirtualClock
-from undercroft.resilience._saga import MemorySagaStore, Saga, SagaInfo, Sagas, SagaUnavailableError
+from undercroft.resilience import MemorySagaStore, Saga, SagaInfo, Sagas, SagaUnavailableError
 
 Fault = Literal["dies before", "dies after", "unavailable before", "unavailable after"]
 

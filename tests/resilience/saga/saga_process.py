@@ -17,7 +17,7 @@ import anyio
 from undercroft._core.url import Url
 from undercroft.app._sagas import build_sagas, saga_jobs
 from undercroft.queue import Queue, open_engine
-from undercroft.resilience._saga import CompensationContext, Saga, SagaContext, StepRefusedError
+from undercroft.resilience import CompensationContext, Saga, SagaContext, StepRefusedError
 
 
 def note(line: str) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.resilience.saga._worlds import Died, Fault, FaultyStore, HurriedClock, run_stored
-from undercroft.resilience._saga import (
+from undercroft.resilience import (
     CompensationContext,
     Saga,
     SagaContext,

@@ -9,7 +9,7 @@ import pytest
 
 from undercroft._core.durations import DurationError
 from undercroft._core.errors import UndercroftError
-from undercroft.resilience._saga import (
+from undercroft.resilience import (
     CompensationContext,
     Saga,
     SagaContext,

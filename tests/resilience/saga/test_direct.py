@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from undercroft._core.clock import VirtualClock
-from undercroft.resilience._saga import (
+from undercroft.resilience import (
     CompensationContext,
     Saga,
     SagaContext,

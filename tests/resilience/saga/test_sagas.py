@@ -11,7 +11,7 @@ import pytest
 from tests.resilience.saga._worlds import FaultyStore, HurriedClock, work
 from undercroft._core.bound import bind
 from undercroft.monitoring import get_counter
-from undercroft.resilience._saga import (
+from undercroft.resilience import (
     CompensationContext,
     MemorySagaStore,
     Saga,

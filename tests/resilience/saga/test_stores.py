@@ -13,7 +13,7 @@ from undercroft.app._sagas import SAGA_QUEUE, QueueSagaStore
 from undercroft.connections.redis import RedisConnection
 from undercroft.queue import Engine, JobState, open_engine
 from undercroft.queue._values import JobFilter
-from undercroft.resilience._saga import MemorySagaStore
+from undercroft.resilience import MemorySagaStore
 from undercroft.testing.conformance.saga import Jobs, SagaStoreConformance
 
 

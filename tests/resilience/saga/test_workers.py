@@ -20,7 +20,7 @@ from undercroft._core.url import Url
 from undercroft.app._sagas import SAGA_QUEUE, build_sagas, saga_jobs
 from undercroft.connections.redis import RedisConnection
 from undercroft.queue import Engine, Queue, open_engine
-from undercroft.resilience._saga import Saga, SagaContext, Sagas, SagaState, StepRetry
+from undercroft.resilience import Saga, SagaContext, Sagas, SagaState, StepRetry
 
 pytestmark = pytest.mark.anyio
 PROCESS = Path(__file__).with_name("saga_process.py")

@@ -23,7 +23,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 import pytest
 
-from undercroft.resilience._saga import SagaStore, StoredSaga
+from undercroft.resilience import SagaStore, StoredSaga
 
 Jobs = Callable[[], Awaitable[list[str]]]
 
