@@ -65,10 +65,22 @@ def test_repr_says_what_it_is_and_whether_it_is_open() -> None:
     [
         ({}, []),
         ({"UNDERCROFT_ENV": "test"}, []),
-        ({"UNDERCROFT_ENV": "production"}, [("error", "email"), ("warning", "queue"), ("warning", "metrics")]),
+        (
+            {"UNDERCROFT_ENV": "production"},
+            [("error", "email"), *(("warning", part) for part in ("queue", "locks", "limits", "metrics"))],
+        ),
         (
             {"UNDERCROFT_ENV": "production", "UNDERCROFT_METRICS_TOKEN": "scrape"},
-            [("error", "email"), ("warning", "queue")],
+            [("error", "email"), *(("warning", part) for part in ("queue", "locks", "limits"))],
+        ),
+        (
+            {
+                "UNDERCROFT_ENV": "production",
+                "UNDERCROFT_METRICS_TOKEN": "scrape",
+                "UNDERCROFT_LOCKS": "memory://",
+                "UNDERCROFT_LIMITS": "redis://cache",
+            },
+            [("error", "email"), ("warning", "queue"), ("error", "locks")],
         ),
         ({"RESEND_API_KEY": "re_1"}, [("error", "email")]),
         ({"RESEND_API_KEY": "re_1", "EMAIL_FROM": "shop@example.com"}, []),
@@ -112,7 +124,7 @@ async def test_what_does_not_answer_is_found() -> None:
 async def test_memory_queue_in_production_is_an_error() -> None:
     environ = {"UNDERCROFT_ENV": "production", "UNDERCROFT_QUEUE": "memory://", "SMTP_URL": "smtp://127.0.0.1:25"}
     findings = await Infra(environ=environ, jobs=[welcome], email_from="shop@example.com").check(connect=False)
-    assert brief(findings) == [("error", "queue"), ("warning", "metrics")]
+    assert brief(findings) == [("error", "queue"), ("warning", "locks"), ("warning", "limits"), ("warning", "metrics")]
 
 
 async def test_what_the_queues_store_advises_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,6 +74,8 @@ def static_findings(infra: Infra) -> Iterator[Finding]:
             message="in production, and jobs are in this process's memory: they end with it, and no other sees them",
             hint="set REDIS_URL or UNDERCROFT_QUEUE=sqlite:///…",
         )
+    if settings.is_production:
+        yield from _stores_of_one(infra)
     if settings.metrics_token.value is None and settings.is_production:
         yield Finding(
             severity=Severity.WARNING,
@@ -88,6 +90,26 @@ def static_findings(infra: Infra) -> Iterator[Finding]:
             message="no jobs are registered: nothing can be enqueued, and a worker has nothing to do",
             hint="list them: Infra(jobs=[…]) or Infra(jobs='shop.jobs')",
         )
+
+
+def _stores_of_one(infra: Infra) -> Iterator[Finding]:
+    """Yield what is in this process or on this machine, and is meant for all."""
+    for part, promise in (("locks", "a lock has one holder"), ("limits", "a rate limit holds")):
+        backend = getattr(infra, part).backend
+        if backend == "memory":
+            yield Finding(
+                severity=Severity.ERROR,
+                part=part,
+                message=f"in production, and {promise} in each process by itself: {part} are in this process's memory",
+                hint=f"set REDIS_URL or UNDERCROFT_{part.upper()}=sqlite:///…",
+            )
+        elif backend == "sqlite":
+            yield Finding(
+                severity=Severity.WARNING,
+                part=part,
+                message=f"in production, and {promise} among the processes of one machine only: {part} are in a file",
+                hint="fine on a single machine; otherwise set REDIS_URL",
+            )
 
 
 async def live_findings(infra: Infra) -> list[Finding]:
