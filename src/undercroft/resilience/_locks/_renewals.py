@@ -41,7 +41,8 @@ class Renewals:
         """Keep this lease from now on."""
         self._by_name[lease.name] = lease
         self._due[lease] = due = lease.due_at
-        if due < self._wakes_at:  # the task is not woken for a lease that is due after what it waits for anyway
+        if due < self._wakes_at:
+            self._wakes_at = due
             self._news.set()
 
     def forget(self, lease: Lease) -> None:
@@ -55,11 +56,17 @@ class Renewals:
         async with anyio.create_task_group() as tasks:
             while True:
                 self._begin_what_is_due(tasks)
-                self._wakes_at = min(self._due.values(), default=math.inf)
-                self._news = anyio.Event()
-                left = self._wakes_at - self._clock.monotonic()
+                left = self._plan() - self._clock.monotonic()
                 with self._clock.cancel_after(None if math.isinf(left) else max(0.0, left)):
                     await self._news.wait()
+
+    def _plan(self) -> float:
+        """Decide when to wake. What was planned stays so, though the lease be gone: most are released long before they
+        are due, and none of those that follow has to wake the task then."""
+        planned = self._wakes_at if self._wakes_at > self._clock.monotonic() else math.inf
+        self._wakes_at = min(planned, min(self._due.values(), default=math.inf))
+        self._news = anyio.Event()
+        return self._wakes_at
 
     def _begin_what_is_due(self, tasks: anyio.abc.TaskGroup) -> None:
         now = self._clock.monotonic()
