@@ -149,7 +149,7 @@ class Processes:
         self._effects.touch()
         self._all: list[subprocess.Popen[str]] = []
 
-    def start(self, *, lease: float = 30.0, **environ: str) -> subprocess.Popen[str]:
+    async def start(self, *, lease: float = 30.0, **environ: str) -> subprocess.Popen[str]:
         """Start one and wait until it is up."""
         process = subprocess.Popen(
             [sys.executable, str(PROCESS), self._url, str(self._effects), str(lease)],
@@ -160,7 +160,8 @@ class Processes:
         )
         self._all.append(process)
         assert process.stdout is not None
-        assert process.stdout.readline() == "up\n"
+        # In a thread: to block this loop for seconds is to have its own connections time out.
+        assert await anyio.to_thread.run_sync(process.stdout.readline) == "up\n"
         return process
 
     @property
@@ -199,10 +200,10 @@ async def sagas(engine: Engine) -> AsyncIterator[Sagas]:
 
 @across_processes
 async def test_saga_of_a_killed_process_goes_on_behind_its_last_step(sagas: Sagas, processes: Processes) -> None:
-    killed = processes.start(KILL_AT="s:b")
+    killed = await processes.start(KILL_AT="s:b")
     handle = await sagas.start(GOOD, id="s")
     assert await anyio.to_thread.run_sync(killed.wait) == -signal.SIGKILL
-    processes.start()
+    await processes.start()
 
     result = await handle.result(PATIENCE_S)
 
@@ -212,10 +213,10 @@ async def test_saga_of_a_killed_process_goes_on_behind_its_last_step(sagas: Saga
 
 @across_processes
 async def test_undoing_goes_on_in_another_process(sagas: Sagas, processes: Processes) -> None:
-    killed = processes.start(KILL_AT="s:b:compensate")
+    killed = await processes.start(KILL_AT="s:b:compensate")
     handle = await sagas.start(BAD, id="s")
     assert await anyio.to_thread.run_sync(killed.wait) == -signal.SIGKILL
-    processes.start()
+    await processes.start()
 
     result = await handle.result(PATIENCE_S, check=False)
 
@@ -235,9 +236,9 @@ async def test_step_that_kills_every_process_is_undone(sagas: Sagas, processes: 
     """The queue gives up the saga's job at the third crash; the saga gets another, and turns round."""
     handle = await sagas.start(GOOD, id="s")
     for _ in range(3):
-        killed = processes.start(KILL_AT="s:b")
+        killed = await processes.start(KILL_AT="s:b")
         assert await anyio.to_thread.run_sync(killed.wait) == -signal.SIGKILL
-    processes.start()
+    await processes.start()
 
     result = await handle.result(PATIENCE_S, check=False)
 
@@ -252,11 +253,11 @@ async def test_step_that_kills_every_process_is_undone(sagas: Sagas, processes: 
 @pytest.mark.slow
 async def test_stopped_process_that_wakes_up_records_nothing(sagas: Sagas, processes: Processes) -> None:
     """Of two processes that are both in the middle of one step, the one whose lease ended is fenced off."""
-    stopped = processes.start(lease=2.0, HOLD_AT="s:b")
+    stopped = await processes.start(lease=2.0, HOLD_AT="s:b")
     handle = await sagas.start(GOOD, id="s")
     await processes.saw("s:b 1")
     stopped.send_signal(signal.SIGSTOP)
-    processes.start(lease=2.0)
+    await processes.start(lease=2.0)
     result = await handle.result(PATIENCE_S)
     before = await sagas.require("s")
     stopped.send_signal(signal.SIGCONT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 D = TypeVar("D")
@@ -23,9 +23,9 @@ class SagaContext(Generic[D]):
     """The same for every run of this step of this saga: give it to whoever can recognise a repeated request.
 
     `<saga id>:<step>`; of a compensation `<saga id>:<step>:compensate`."""
-    data: D
+    data: D = field(repr=False)
     """What the saga was started with."""
-    results: Mapping[str, Any]
+    results: Mapping[str, Any] = field(repr=False)
     """What the steps before this one returned, by their names, as JSON gives it back."""
 
 
@@ -33,7 +33,7 @@ class SagaContext(Generic[D]):
 class CompensationContext(SagaContext[D]):
     """One run of one compensation. Immutable; lives as long as the run."""
 
-    result: Any = None
+    result: Any = field(default=None, repr=False)
     """What the step returned, as JSON gives it back; `None` too when it is uncertain whether the step was done."""
     is_uncertain: bool = False
     """The step failed or its process died, and it may have had its effect: find out, or undo what may not be there."""

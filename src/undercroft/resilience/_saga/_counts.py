@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from undercroft.monitoring import Counter, Histogram
 
 _STEP = ("saga", "step")
@@ -9,7 +11,7 @@ _SECONDS = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0
 
 
 class SagaCounts:
-    """Counts sagas, their steps and their compensations."""
+    """Counts sagas, their steps and their compensations. One for the process is enough: see `saga_counts`."""
 
     def __init__(self) -> None:
         self._started = Counter("undercroft_sagas_started_total", help="Sagas that were started.", labels=("saga",))
@@ -69,3 +71,9 @@ class SagaCounts:
     def lost(self, saga: str) -> None:
         """Count a run that lost its saga."""
         self._lost.increment(saga=saga)
+
+
+@cache
+def saga_counts() -> SagaCounts:
+    """Return what the process counts by."""
+    return SagaCounts()

@@ -13,7 +13,7 @@ from undercroft._core.clock import Clock, SystemClock
 from undercroft._core.ids import IdSource
 from undercroft.logging import Logger
 from undercroft.resilience._saga._checks import check_id
-from undercroft.resilience._saga._counts import SagaCounts
+from undercroft.resilience._saga._counts import saga_counts
 from undercroft.resilience._saga._journal import Journal
 from undercroft.resilience._saga._ports import StoredSaga
 from undercroft.resilience._saga._records import SagaRecord, encode_record, result_of
@@ -38,7 +38,7 @@ async def run_here(
     stored = StoredSaga(1, encode_record(record))
     await store.save(new_id, stored.data, version=0)
     journal = Journal(store, stored, clock=clock)
-    counts = SagaCounts()
+    counts = saga_counts()
     counts.started(saga.name)
     run = SagaRun(saga, journal, clock=clock, counts=counts, patience_s=math.inf)
     try:

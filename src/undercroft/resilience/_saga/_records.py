@@ -13,6 +13,7 @@ import msgspec
 
 from undercroft._core.clock import utc
 from undercroft._core.codec import to_json
+from undercroft._core.errors import UndercroftError
 from undercroft.logging import redact_text
 from undercroft.resilience._saga._errors import SagaUnavailableError
 from undercroft.resilience._saga._results import (
@@ -133,7 +134,8 @@ def encode_result(result: Any) -> msgspec.Raw:
 
 def problem_of(exc: BaseException) -> ProblemRecord:
     """Return an error as it may be stored."""
-    return ProblemRecord(type(exc).__name__, redact_text(getattr(exc, "message", None) or str(exc))[:_ERROR_LIMIT])
+    text = exc.message if isinstance(exc, UndercroftError) else str(exc)
+    return ProblemRecord(type(exc).__name__, redact_text(text)[:_ERROR_LIMIT])
 
 
 def result_of(record: SagaRecord) -> SagaResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
@@ -78,7 +78,7 @@ class SagaResult:
     saga_id: str
     saga: str
     state: SagaState
-    results: Mapping[str, Any]
+    results: Mapping[str, Any] = field(repr=False)
     """What the steps returned, by their names, as JSON gives it back; also of those that were undone."""
     failed_step: str | None
     error: SagaProblem | None
@@ -108,7 +108,7 @@ class SagaInfo(SagaResult):
 
     version: int
     """Of its definition."""
-    data: Any
+    data: Any = field(repr=False)
     """What it was started with, as JSON gives it back."""
     steps: tuple[StepReport, ...]
     """Those that have begun, in order."""

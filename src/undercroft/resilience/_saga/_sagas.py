@@ -13,7 +13,7 @@ from undercroft._core.durations import Duration, to_seconds
 from undercroft._core.errors import near_names
 from undercroft.logging import Logger
 from undercroft.resilience._saga._checks import check_count, check_id
-from undercroft.resilience._saga._counts import SagaCounts
+from undercroft.resilience._saga._counts import saga_counts
 from undercroft.resilience._saga._direct import new_record
 from undercroft.resilience._saga._errors import (
     SagaConflictError,
@@ -70,7 +70,7 @@ class Sagas:
         self._keep_s = None if keep is None else to_seconds(keep, name="keep")
         self._definitions = _by_version(definitions)
         self._latest = _latest(self._definitions)
-        self._counts = SagaCounts()
+        self._counts = saga_counts()
         self._pruned_to: str | None = None
 
     @property
