@@ -8,7 +8,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from undercroft.resilience._locks import LockLostError, create_locks
+from undercroft.resilience import LockLostError, create_locks
 
 PATCH = "UPDATE resource SET value = ?, fence = ? WHERE fence <= ?"
 

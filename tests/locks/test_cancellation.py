@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from undercroft.resilience._locks import Locks, create_locks
+from undercroft.resilience import Locks, create_locks
 
 pytestmark = pytest.mark.anyio
 CANCELS = 200

@@ -426,9 +426,9 @@ async def test_work_is_counted(locks: Locks, clock: VirtualClock) -> None:
 async def test_many_leases_are_renewed_together(clock: VirtualClock) -> None:
     async with Locks(MemoryLocks(clock=clock), clock=clock) as locks:
         leases: list[Lease] = []
-        for number in range(500):
+        for number in range(200):
             leases.append(await locks.lock(f"a{number}", ttl="30s").acquire())
             await clock.advance(0.01)
-        await clock.advance("10m")
+        await clock.advance("2m")
         assert all(lease.is_held for lease in leases)
         assert len({lease.due_at for lease in leases}) < 50

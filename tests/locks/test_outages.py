@@ -135,6 +135,56 @@ async def test_release_that_failed_can_be_done_again(rig: Rig) -> None:
     assert await rig.locks.list() == ()
 
 
+@pytest.mark.parametrize("kind", ["redis", "sqlite"])
+async def test_all_who_wait_in_line_are_told_at_once(rig: Rig) -> None:
+    errors = list[LockUnavailableError]()
+
+    async def enter() -> None:
+        with pytest.raises(LockUnavailableError) as caught:
+            await rig.locks.lock("a", wait="1m").acquire()
+        errors.append(caught.value)
+
+    async with rig.outages.during(Outage.STALLED):
+        began = time.monotonic()
+        async with anyio.create_task_group() as tasks:
+            for _ in range(20):
+                tasks.start_soon(enter)
+        assert time.monotonic() - began < TIMEOUT_S + 0.5
+    assert len(errors) == 20
+
+
+async def test_lease_that_ended_before_its_answer_came_lets_nobody_in(
+    redis_server: RedisServer, redis_url: str
+) -> None:
+    async with (
+        FaultProxy("127.0.0.1", redis_server.port) as proxy,
+        Locks(open_lock_store(proxy.url("redis://{host}:{port}/0"))) as locks,
+    ):
+        await locks.ping()
+        proxy.delay(0.2)
+        with pytest.raises(LockUnavailableError, match="took longer"):
+            await locks.lock("a", ttl="100ms").acquire()
+        proxy.heal()
+        assert await locks.list() == ()
+
+
+async def test_shorter_lease_whose_answer_was_lost_is_counted_as_the_shorter(
+    redis_server: RedisServer, redis_url: str
+) -> None:
+    async with (
+        FaultProxy("127.0.0.1", redis_server.port) as proxy,
+        Locks(open_lock_store(proxy.url("redis://{host}:{port}/0")), timeout="200ms") as locks,
+    ):
+        lease = await locks.lock("a", ttl="60s").acquire()
+        proxy.stall()
+        with pytest.raises(LockUnavailableError):
+            await lease.extend("5s")
+        assert 0 < lease.expires_in_s <= 5
+        proxy.heal()
+        await anyio.sleep(0.1)
+        assert lease.expires_in_s > 5  # it was due, and is renewed by what it had
+
+
 async def test_answers_that_were_lost_do_no_harm(redis_server: RedisServer, redis_url: str) -> None:
     async with (
         FaultProxy("127.0.0.1", redis_server.port) as proxy,

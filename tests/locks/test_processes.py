@@ -15,10 +15,10 @@ import anyio.to_thread
 import pytest
 
 from tests.locks.process import put
-from undercroft.resilience._locks import create_locks
+from undercroft.resilience import create_locks
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
-PROCESSES, TIMES, ROUNDS = 8, 40, 5
+PROCESSES, TIMES, ROUNDS = 8, 30, 5
 SCRIPT = Path(__file__).with_name("process.py")
 
 

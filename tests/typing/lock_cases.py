@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any, assert_type
 
-from undercroft.resilience._locks import (
+from undercroft.resilience import (
     Lease,
     Lock,
     LockInfo,

@@ -1,7 +1,7 @@
 """What acquiring and releasing a free lock of undercroft costs on Redis, in microseconds, one after the other.
 
-The server on the port of `$REDIS_PORT` or 6379. `async with`: two round trips, a fencing token, and a lease that would be
-renewed.
+The server on the port of `$REDIS_PORT` or 6379. `async with`: two round trips, a fencing token, and a lease that would
+be renewed.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import json
 import os
 import time
 
-from undercroft.resilience._locks import create_locks
+from undercroft.resilience import create_locks
 
 CALLS = 300 if os.environ.get("BENCH_QUICK") else 10_000
 URL = f"redis://127.0.0.1:{os.environ.get('REDIS_PORT', '6379')}/0"

@@ -8,18 +8,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from undercroft._core.clock import Clock
+from undercroft.resilience._locks._errors import LockUnavailableError
 from undercroft.resilience._locks._protocol import Held
 
 
 class Place:
     """A task's place in the line for one name."""
 
-    __slots__ = ("_bell", "_has_rung", "_line")
+    __slots__ = ("_bell", "_has_rung", "_line", "failure")
 
     def __init__(self, line: _Line) -> None:
         self._line = line
         self._bell: asyncio.Future[None] | None = None
         self._has_rung = False
+        self.failure: LockUnavailableError | None = None
+        """What the first in line was told by the store while this one stood behind it."""
 
     @property
     def is_first(self) -> bool:
@@ -34,6 +37,13 @@ class Place:
     def saw(self, held: Held) -> None:
         """Let those behind know who holds it."""
         self._line.last_seen = held
+
+    def fail(self, error: LockUnavailableError) -> None:
+        """Tell those behind that the store is away: each would wait for as long, one after the other, to hear it."""
+        for place in self._line.places:
+            if place is not self:
+                place.failure = error
+                place.ring()
 
     async def rest(self, clock: Clock, seconds: float) -> None:
         """Return after that long, or as soon as the place is the first, or the lock was released in this process."""

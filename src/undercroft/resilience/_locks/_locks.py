@@ -228,9 +228,16 @@ class Locks:
         """Return a lease, or `None` when it is not to be had until then."""
         looks, has_waited = 0, False
         while True:
+            if place.failure is not None:
+                self._counts.unavailable.increment()
+                raise LockUnavailableError(place.failure.message, hint=place.failure.hint) from place.failure
             pause = until - self._clock.monotonic()
             if place.is_first:
-                taken = await self._take(name, ttl_s, owner, renew=renew)
+                try:
+                    taken = await self._take(name, ttl_s, owner, renew=renew)
+                except LockUnavailableError as exc:
+                    place.fail(exc)
+                    raise
                 if isinstance(taken, Lease):
                     return taken
                 place.saw(taken)

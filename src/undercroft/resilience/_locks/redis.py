@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from typing import Any, Self
 
 from undercroft._core.clock import Clock
@@ -134,10 +134,11 @@ class RedisLocks:
         names: list[str] = []
         client: Any = self._connection.client
         with _translated(), self._connection.translated():
-            async for key in client.scan_iter(match=f"{_PREFIX}{_escaped(prefix)}*}}", count=_SCAN_COUNT):
-                names.append(key.decode().removeprefix(_PREFIX).removesuffix("}"))
-                if len(names) >= limit:
-                    break
+            async with aclosing(client.scan_iter(match=f"{_PREFIX}{_escaped(prefix)}*}}", count=_SCAN_COUNT)) as keys:
+                async for key in keys:
+                    names.append(key.decode().removeprefix(_PREFIX).removesuffix("}"))
+                    if len(names) >= limit:
+                        break
         found = [_record(name, await self._run(_LOOK, [_key(name)], [])) for name in sorted(set(names))]
         return [record for record in found if record is not None]
 

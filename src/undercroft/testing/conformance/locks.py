@@ -21,7 +21,7 @@ import anyio
 import pytest
 
 from undercroft._core.clock import Clock, VirtualClock
-from undercroft.resilience._locks import (
+from undercroft.resilience import (
     Granted,
     Held,
     Lease,
