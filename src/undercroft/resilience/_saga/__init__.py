@@ -1,8 +1,9 @@
 """Sagas: steps that are done in order and undone in reverse, remembered across crashes.
 
 _saga.py          the definition; _orchestrator.py: its mapping form; _retry.py: policies of steps; _context.py
-_sagas.py         the sagas of a store; _handle.py: one of them; _direct.py: one in memory, run here and now
-_run.py           from where a record says a saga is, to its end; _attempts.py: one run of a step
+_sagas.py         the sagas of a store; _registry.py: their definitions; _handle.py: one of them; _forgetting.py
+_direct.py        a saga in memory, run here and now
+_run.py           from where a record says a saga is, to its end; _attempts.py, _contexts.py: one run of a step
 _records.py       a saga as it is stored; _journal.py: how it is written; _fit.py: whether a definition fits it
 _results.py       a saga as users see it
 _ports.py         what is needed of a store; memory.py: a store of one process

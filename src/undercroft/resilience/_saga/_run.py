@@ -18,7 +18,7 @@ from undercroft._core.clock import Clock
 from undercroft._core.durations import format_seconds
 from undercroft.logging import Logger
 from undercroft.resilience._saga._attempts import attempt, is_unknown
-from undercroft.resilience._saga._context import CompensationContext, SagaContext
+from undercroft.resilience._saga._contexts import compensation_context_of, context_of
 from undercroft.resilience._saga._counts import SagaCounts
 from undercroft.resilience._saga._errors import (
     SagaDeadlineError,
@@ -136,7 +136,7 @@ class SagaRun:
         limits = [limit for limit in (step.timeout_s, left_s) if limit is not None]
         started = self._clock.monotonic()
         outcome = await attempt(
-            partial(step.action, self._context(entry)),
+            partial(step.action, context_of(self._record, entry, self._data)),
             what=f"step {step.name!r}",
             span=f"saga {self._saga.name} {step.name}",
             limit_s=min(limits, default=None),
@@ -217,7 +217,7 @@ class SagaRun:
         entry.state = "running"
         await self._journal.save()
         outcome = await attempt(
-            partial(step.compensate, self._compensation_context(entry)),
+            partial(step.compensate, compensation_context_of(self._record, entry, self._data)),
             what=f"the compensation of step {step.name!r}",
             span=f"saga {self._saga.name} {step.name} compensate",
             limit_s=step.compensate_timeout_s,
@@ -290,36 +290,6 @@ class SagaRun:
             _log.info("saga was interrupted, and that could not be recorded", error_text=exc.message)
 
     # --- What is told -----------------------------------------------------------------------------------------------
-
-    def _context(self, entry: StepRecord) -> SagaContext[Any]:
-        return SagaContext(
-            saga_id=self._record.id,
-            saga=self._saga.name,
-            step=entry.name,
-            attempt=entry.attempts,
-            idempotency_key=f"{self._record.id}:{entry.name}",
-            data=self._data,
-            results=self._record.results(),
-        )
-
-    def _compensation_context(self, entry: CompensationRecord) -> CompensationContext[Any]:
-        before: dict[str, Any] = {}
-        results = self._record.results()
-        for step in self._record.steps:
-            if step.name == entry.name:
-                break
-            before[step.name] = results.get(step.name)
-        return CompensationContext(
-            saga_id=self._record.id,
-            saga=self._saga.name,
-            step=entry.name,
-            attempt=entry.attempts,
-            idempotency_key=f"{self._record.id}:{entry.name}:compensate",
-            data=self._data,
-            results=before,
-            result=results.get(entry.name),
-            is_uncertain=entry.is_uncertain,
-        )
 
     def _left_s(self) -> float | None:
         if self._saga.deadline_s is None:

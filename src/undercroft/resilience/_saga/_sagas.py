@@ -19,16 +19,17 @@ from undercroft.resilience._saga._errors import (
     SagaConflictError,
     SagaDefinitionError,
     SagaNotFoundError,
-    SagaNotRegisteredError,
     SagaStateError,
     SagaUnavailableError,
 )
 from undercroft.resilience._saga._fit import misfit
+from undercroft.resilience._saga._forgetting import Forgetting
 from undercroft.resilience._saga._handle import SagaHandle
 from undercroft.resilience._saga._journal import Journal
 from undercroft.resilience._saga._orchestrator import SagaOrchestrator
 from undercroft.resilience._saga._ports import SagaStore, StoredSaga
 from undercroft.resilience._saga._records import SagaRecord, decode_record, encode_record, info_of
+from undercroft.resilience._saga._registry import Registry
 from undercroft.resilience._saga._results import SagaInfo, SagaState
 from undercroft.resilience._saga._run import SagaRun
 from undercroft.resilience._saga._saga import Saga
@@ -36,13 +37,10 @@ from undercroft.resilience._saga._saga import Saga
 D = TypeVar("D")
 StateLike = SagaState | Literal["running", "completed", "compensating", "compensated", "compensation_failed"]
 
-KEEP_S = 7 * 86400.0
 PARKED_S = 60.0
 """After which a saga that cannot go on here is looked at again: a deploy may have brought what it needs."""
 _PATIENCE_S = 1.0
 _PAGE = 200
-# Looked at for each saga that ends, so that what is forgotten keeps pace with what is stored.
-_PRUNED = 10
 _RACES = 10
 _log = Logger(module="undercroft.resilience")
 
@@ -67,16 +65,14 @@ class Sagas:
     ) -> None:
         self._store = store
         self._clock = clock or SystemClock()
-        self._keep_s = None if keep is None else to_seconds(keep, name="keep")
-        self._definitions = _by_version(definitions)
-        self._latest = _latest(self._definitions)
+        self._forgetting = Forgetting(store, None if keep is None else to_seconds(keep, name="keep"))
+        self._registry = Registry(definitions)
         self._counts = saga_counts()
-        self._pruned_to: str | None = None
 
     @property
     def definitions(self) -> tuple[Saga[Any], ...]:
         """What may be started and run here."""
-        return tuple(self._definitions.values())
+        return self._registry.sagas
 
     async def start(
         self,
@@ -100,7 +96,7 @@ class Sagas:
             SagaConflictError: The id belongs to another saga, or to one with other data.
             SagaUnavailableError: The store did not answer: it is stored, or it is not. Start it again, by its id.
         """
-        definition = self._known(saga)
+        definition = self._registry.require(saga)
         raw = definition.stored_data(data)
         saga_id = check_id(id) if id is not None else self._store.new_id()
         for _ in range(_RACES):
@@ -198,11 +194,7 @@ class Sagas:
 
         This happens by itself, a few at a time, as other sagas end.
         """
-        pruned, cursor = await self._prune_page(_PAGE, None)
-        while cursor is not None:
-            more, cursor = await self._prune_page(_PAGE, cursor)
-            pruned += more
-        return pruned
+        return await self._forgetting.all()
 
     # --- For the jobs that drive them -------------------------------------------------------------------------------
 
@@ -220,8 +212,8 @@ class Sagas:
         if journal is None or journal.record.job_id != job_id or journal.record.state.is_final:
             _log.info("saga left alone: it has ended, or another job drives it", saga_id=saga_id)
             return None
-        saga = self._definitions.get((journal.record.saga, journal.record.version))
-        problem = self._unknown(journal.record) if saga is None else misfit(saga, journal.record)
+        saga = self._registry.of(journal.record)
+        problem = self._registry.lack(journal.record) if saga is None else misfit(saga, journal.record)
         if saga is None or problem is not None:
             await self._park(journal, problem or "")
             return PARKED_S
@@ -229,7 +221,7 @@ class Sagas:
         run = SagaRun(saga, journal, clock=self._clock, counts=self._counts, patience_s=_PATIENCE_S)
         delay_s = await run.go()
         if delay_s is None:
-            await self._prune_some()
+            await self._forgetting.some()
         return delay_s
 
     async def rescue(self, saga_id: str, *, job_id: str) -> bool:
@@ -257,27 +249,7 @@ class Sagas:
             record.problem = problem
             await journal.save()
 
-    def _unknown(self, record: SagaRecord) -> str:
-        versions = sorted(version for name, version in self._definitions if name == record.saga)
-        known = f"its versions here: {', '.join(map(str, versions))}" if versions else "no saga of this name is"
-        return f"version {record.version} of saga {record.saga!r} is not registered; {known}"
-
     # --- Loading, and what is told ----------------------------------------------------------------------------------
-
-    def _known(self, saga: Saga[Any] | SagaOrchestrator | str) -> Saga[Any]:
-        if isinstance(saga, SagaOrchestrator):
-            saga = saga.saga
-        latest = self._latest.get(saga) if isinstance(saga, str) else None
-        found = latest if isinstance(saga, str) else self._definitions.get((saga.name, saga.version))
-        if found is not None:
-            return found
-        name, version = (saga, "") if isinstance(saga, str) else (saga.name, f" version {saga.version}")
-        raise SagaNotRegisteredError(
-            f"saga {name!r}{version} is not registered here",
-            saga=name,
-            near=near_names(name, set(self._latest) - {name}),
-            hint="add it to Infra(sagas=[…]), or correct the name",
-        )
 
     async def _load(self, saga_id: str) -> SagaRecord | None:
         stored = await self._store.load(saga_id)
@@ -316,51 +288,6 @@ class Sagas:
 
     def _handle(self, record: SagaRecord, *, is_new: bool) -> SagaHandle:
         return SagaHandle(record.id, record.saga, is_new, self._load, self._store, self._clock)
-
-    # --- Forgetting -------------------------------------------------------------------------------------------------
-
-    async def _prune_some(self) -> None:
-        try:
-            _, self._pruned_to = await self._prune_page(_PRUNED, self._pruned_to)
-        except SagaUnavailableError as exc:  # the saga has ended all the same
-            _log.warning("old sagas could not be deleted", error_text=exc.message)
-
-    async def _prune_page(self, limit: int, cursor: str | None) -> tuple[int, str | None]:
-        if self._keep_s is None:
-            return 0, None
-        page = await self._store.list(limit=limit, cursor=cursor)
-        pruned = 0
-        for saga_id, stored in page.sagas.items():
-            if self._is_old(stored) and await self._store.save(saga_id, None, version=stored.version):
-                pruned += 1
-        return pruned, page.cursor
-
-    def _is_old(self, stored: StoredSaga) -> bool:
-        try:
-            record = decode_record(stored.data)
-        except SagaUnavailableError:  # somebody else's to judge
-            return False
-        is_done = record.state in (SagaState.COMPLETED, SagaState.COMPENSATED)
-        return is_done and record.updated_at + (self._keep_s or 0.0) <= self._store.time()
-
-
-def _by_version(definitions: Iterable[Saga[Any] | SagaOrchestrator]) -> dict[tuple[str, int], Saga[Any]]:
-    found: dict[tuple[str, int], Saga[Any]] = {}
-    for given in definitions:
-        saga = given.saga if isinstance(given, SagaOrchestrator) else given
-        if not isinstance(saga, Saga):
-            raise SagaDefinitionError(f"{saga!r} is not a saga", hint='make one: Saga("order").step(…)')
-        saga.require_steps()
-        if found.setdefault((saga.name, saga.version), saga) is not saga:
-            raise SagaDefinitionError(
-                f"two sagas are called {saga.name!r} and have version {saga.version}",
-                hint="rename one; or, if it is a new one of the same, give it a version of its own",
-            )
-    return found
-
-
-def _latest(definitions: dict[tuple[str, int], Saga[Any]]) -> dict[str, Saga[Any]]:
-    return {saga.name: saga for _, saga in sorted(definitions.items(), key=lambda item: item[0])}
 
 
 def _to_state(state: str) -> SagaState:
