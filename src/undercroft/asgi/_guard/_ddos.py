@@ -25,7 +25,7 @@ from undercroft.asgi._types import AnyASGIApp, ASGIApp, Receive, Scope, Send, pa
 from undercroft.logging import Logger
 from undercroft.ratelimit import RateLimits
 
-_TELL_EVERY_S = 10.0
+_LINES_AT_ONCE, _LINES_A_SECOND = 5.0, 0.1
 _log = Logger(module="undercroft.asgi.guard")
 Refusal = tuple[str, UndercroftError]
 """What is counted, and what is answered."""
@@ -94,14 +94,16 @@ class DDoSProtection:
     ) -> None:
         self.app: ASGIApp = app
         self._clock = clock or SystemClock()
-        self.box = box or PenaltyBox(
-            clock=self._clock,
-            block=block,
-            growth=growth,
-            max_block=max_block,
-            forget_after=forget_after,
-            limit=max_clients,
-        )
+        if box is None:
+            box = PenaltyBox(
+                clock=self._clock,
+                block=block,
+                growth=growth,
+                max_block=max_block,
+                forget_after=forget_after,
+                limit=max_clients,
+            )
+        self.box = box
         if strikes < 1 or max_clients < 1:
             raise GuardConfigError(f"strikes {strikes!r} and max_clients {max_clients!r} must both be at least 1")
         self._strikes = strikes
@@ -118,7 +120,7 @@ class DDoSProtection:
         self._chance = chance
         self._counts = GuardCounts()
         self._allowed_by_hand: dict[str, float] = {}
-        self._tell_at = 0.0
+        self._lines = Buckets(_LINES_AT_ONCE, _LINES_A_SECOND, limit=3)
         longest_s = to_seconds(max_block, name="max_block")
         limits = share if isinstance(share, RateLimits) else None
         self._shared = SharedBlocks(self.box, limits, longest_s=longest_s, clock=self._clock) if share else None
@@ -206,7 +208,7 @@ class DDoSProtection:
         seconds = self.box.offend(key)
         self._clients.forget(key)
         self._counts.blocked(len(self.box))
-        _log.warning("a client is blocked: it kept sending above its ceiling", client=key, seconds=round(seconds))
+        self._tell("a client is blocked: it kept sending above its ceiling", client=key, seconds=round(seconds))
         if self._shared is not None:
             await self._shared.tell(key, seconds)
         return seconds
@@ -224,9 +226,8 @@ class DDoSProtection:
         return "lag", OverloadedError("too much to do at the moment", policy="lag", retry_after=wait_s)
 
     def _tell(self, what: str, **fields: object) -> None:
-        now = self._clock.monotonic()
-        if now >= self._tell_at:
-            self._tell_at = now + _TELL_EVERY_S
+        # A flood must not become one of lines.
+        if self._lines.take(what, self._clock.monotonic()) == 0:
             _log.warning(what, **fields)
 
     def _is_allowed_by_hand(self, key: str) -> bool:

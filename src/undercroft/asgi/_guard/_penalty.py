@@ -104,6 +104,13 @@ class PenaltyBox:
         self._by_hand.pop(key, None)
         return was_blocked
 
+    def release(self, key: str) -> None:
+        """End a client's block, and remember its offences."""
+        sentence = self._sentences.get(key)
+        if sentence is not None:
+            sentence.until = min(sentence.until, self._clock.monotonic())
+        self._by_hand.pop(key, None)
+
     def list_blocked(self, *, limit: int = 100) -> dict[str, float]:
         """Return who is blocked, with the seconds that are left, the longest first."""
         keys = {*self._sentences, *self._by_hand}

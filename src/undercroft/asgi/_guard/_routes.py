@@ -13,6 +13,8 @@ from undercroft.asgi._types import AnyASGIApp, Scope
 
 EXEMPT = "__undercroft_unlimited__"
 _MOST_WRAPPERS = 16
+_INCLUDED = "original_router"
+"""What a router that FastAPI has included, and did not take apart, is recognised by."""
 
 
 class ExemptRoutes:
@@ -29,7 +31,7 @@ class ExemptRoutes:
         routes = _routes_below(scope.get("app")) or _routes_below(self._app)
         if self._has_any is None:
             self._has_any = any(getattr(endpoint, EXEMPT, False) for endpoint in _endpoints(routes))
-        return self._has_any and getattr(_endpoint_of(routes, scope), EXEMPT, False) is True
+        return self._has_any and getattr(_endpoint_of(routes, {**scope}), EXEMPT, False) is True
 
 
 def _routes_below(app: Any) -> Sequence[Any]:
@@ -52,7 +54,7 @@ def _endpoints(routes: Sequence[Any]) -> Iterator[Any]:
 
 
 def _inner(route: Any) -> Sequence[Any]:
-    routes = getattr(route, "routes", None)
+    routes = getattr(getattr(route, _INCLUDED, route), "routes", None)
     return routes if isinstance(routes, list | tuple) else ()
 
 
@@ -63,7 +65,26 @@ def _endpoint_of(routes: Sequence[Any], scope: Scope) -> Any:
         if matches is None:
             continue
         match, child = matches(scope)
-        if getattr(match, "name", "") == "FULL":
-            inner = _inner(route)
-            return _endpoint_of(inner, {**scope, **child}) if inner else child.get("endpoint")
+        if getattr(match, "name", "") != "FULL":
+            continue
+        if hasattr(route, _INCLUDED):
+            return _endpoint_of_included(route, scope)
+        inner = _inner(route)
+        return _endpoint_of(inner, {**scope, **child}) if inner else child.get("endpoint")
+    return None
+
+
+def _endpoint_of_included(route: Any, scope: Scope) -> Any:
+    """Return the endpoint within a router that newer FastAPI keeps as a whole; `None` if it cannot be said.
+
+    Only its private method tells. If that is gone, an exempt route is counted, and says so.
+    """
+    for _ in range(_MOST_WRAPPERS):
+        select = getattr(route, "_match", None)
+        found = select(scope) if callable(select) else None
+        if not isinstance(found, tuple) or len(found) < 3:
+            return None
+        child, route = found[1], found[2]
+        if "endpoint" in child:
+            return child["endpoint"]
     return None

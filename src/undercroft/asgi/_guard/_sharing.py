@@ -80,5 +80,5 @@ class SharedBlocks:
                 self._box.serve(key, seconds)
         if len(listed) < _MOST:  # else some may be left out
             for key in self._known - listed.keys():
-                self._box.unblock(key)
+                self._box.release(key)
             self._known = set(listed)
