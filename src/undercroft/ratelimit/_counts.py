@@ -21,17 +21,24 @@ class LimitCounts:
             labels=("policy", "failure", "fail"),
         )
         self._allowed: dict[str, CounterSeries] = {}
+        self._refused: dict[tuple[str, bool], CounterSeries] = {}
 
-    def allowed(self, policy: str) -> CounterSeries:
-        """Return the series of what was allowed."""
-        series = self._allowed.get(policy)
-        if series is None:
-            series = self._allowed[policy] = self._checks.labels(policy, "allowed")
-        return series
+    def allowed(self, policy: str) -> None:
+        """Count what was allowed."""
+        try:
+            self._allowed[policy].increment()
+        except KeyError:
+            self._allowed[policy] = self._checks.labels(policy, "allowed")
+            self._allowed[policy].increment()
 
     def refused(self, decision: Decision) -> None:
         """Count a refusal, or what would have been one."""
-        self._checks.increment(policy=decision.policy, outcome="dry_run" if decision.is_dry_run else "limited")
+        kept = decision.policy, decision.is_dry_run
+        try:
+            self._refused[kept].increment()
+        except KeyError:
+            self._refused[kept] = self._checks.labels(kept[0], "dry_run" if kept[1] else "limited")
+            self._refused[kept].increment()
 
     def failed(self, policy: str, failure: Failure, fail: str) -> None:
         """Count a check without the store."""

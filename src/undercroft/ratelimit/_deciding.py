@@ -16,7 +16,6 @@ def decision_of(
     now: int,
     verdicts: Sequence[Verdict],
     cost: int,
-    *,
     token: str | None = None,
     failure: Failure | None = None,
 ) -> Decision:

@@ -121,11 +121,13 @@ class RateLimits:
         if self._local is None:
             return await self._ask(plan, key, cost, token)
         now, verdicts = self._local.check_now(plan, key, cost, token or "")
-        decision = decision_of(plan, now, verdicts, cost, token=token)
+        decision = decision_of(plan, now, verdicts, cost, token)
         if decision.retry_after:
             self._refused_here(plan, key, decision)
         else:
-            self._allowed(plan, decision)
+            self._counts.allowed(plan.policy)
+            if decision.is_near_limit:
+                _warn(plan, decision)
         return decision
 
     async def require(self, policy: str | RatePolicy, key: str, *, tier: str | None = None, cost: int = 1) -> Decision:
@@ -311,7 +313,9 @@ class RateLimits:
         if decision.retry_after:
             await self._refused(plan, key, decision, asked_at)
         else:
-            self._allowed(plan, decision)
+            self._counts.allowed(plan.policy)
+            if decision.is_near_limit:
+                _warn(plan, decision)
         return decision
 
     def _without_store(self, plan: Plan, key: str, cost: int, token: str | None, failure: Failure) -> Decision:
@@ -324,7 +328,7 @@ class RateLimits:
         if decision.retry_after:
             self._counts.refused(decision)
         else:
-            self._counts.allowed(plan.policy).increment()
+            self._counts.allowed(plan.policy)
         return decision
 
     def _by_this_process(self) -> LocalStore:
@@ -339,18 +343,10 @@ class RateLimits:
     def _deadline(self) -> _Deadline:
         return _Deadline(self._clock, None if self._local is not None else self._timeout_s)
 
-    def _allowed(self, plan: Plan, decision: Decision) -> None:
-        self._counts.allowed(plan.policy).increment()
-        if decision.is_near_limit:
-            for one in warnings_of(plan, decision):
-                _log.warning("a quota is nearly used up", policy=one.policy, used=one.used, limit=one.limit)
-
     def _refused_here(self, plan: Plan, key: str, decision: Decision) -> None:
         self._counts.refused(decision)
         store = cast("LocalStore", self._local)
-        store.note_now(plan.policy, key, wait_us=round(decision.retry_after * 1e6), refusals=1)
-        now = self._clock.monotonic()
-        if self._refusals.refused(plan, key, decision, asked_at=now):
+        if store.note_now(plan.policy, key, int(decision.retry_after * 1e6), 1):
             _tell(decision)
 
     async def _refused(self, plan: Plan, key: str, decision: Decision, asked_at: float) -> None:
@@ -399,6 +395,11 @@ def required(decision: Decision) -> Decision:
             retry_after=decision.retry_after,
         )
     raise RateLimitedError(decision)
+
+
+def _warn(plan: Plan, decision: Decision) -> None:
+    for one in warnings_of(plan, decision):
+        _log.warning("a quota is nearly used up", policy=one.policy, used=one.used, limit=one.limit)
 
 
 def _tell(decision: Decision) -> None:

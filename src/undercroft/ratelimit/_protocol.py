@@ -81,5 +81,5 @@ class LocalStore(LimitStore, Protocol):
     def check_now(self, plan: Plan, key: str, cost: int, token: str = "") -> Answer:
         """As `check`."""
 
-    def note_now(self, policy: str, key: str, *, wait_us: int, refusals: int) -> None:
-        """As `note`."""
+    def note_now(self, policy: str, key: str, wait_us: int, refusals: int) -> bool:
+        """As `note`; tells whether the key was not limited before."""

@@ -118,20 +118,25 @@ class MemoryLimits:
 
     # --- Who is limited ---------------------------------------------------------------------------------------------
 
-    def note_now(self, policy: str, key: str, *, wait_us: int, refusals: int) -> None:
-        now, noted = self._now(), self._noted.setdefault(policy, OrderedDict())
+    def note_now(self, policy: str, key: str, wait_us: int, refusals: int) -> bool:
+        now = int((self._monotonic() + self._start) * 1e6)
+        noted = self._noted.get(policy)
+        if noted is None:
+            noted = self._noted[policy] = OrderedDict()
         known = noted.get(key)
         if known is None or known.until < now:
             noted[key] = _Noted(now, now + wait_us, refusals)
+            noted.move_to_end(key)
             while len(noted) > _MOST_NOTED:
                 noted.popitem(last=False)
-        else:
-            known.until = max(known.until, now + wait_us)
-            known.refusals += refusals
-        noted.move_to_end(key)
+            return True
+        if known.until < now + wait_us:
+            known.until = now + wait_us
+        known.refusals += refusals
+        return False
 
     async def note(self, policy: str, key: str, *, wait_us: int, refusals: int) -> None:
-        self.note_now(policy, key, wait_us=wait_us, refusals=refusals)
+        self.note_now(policy, key, wait_us, refusals)
 
     async def limited(self, policies: Sequence[str], limit: int) -> list[LimitedKey]:
         now = self._now()

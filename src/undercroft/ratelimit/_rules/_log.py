@@ -39,7 +39,10 @@ class LogRule(Rule):
             _set_back(calls, now)
         total = state.total + cost
         if total > self.limit:
-            return self._verdict(state, now, cost)
+            first = calls[0]
+            if total - first[1] > self.limit:
+                return self._verdict(state, now, cost)
+            return first[0] - gone, max(0, self.limit - state.total), calls[-1][0] - gone
         if cost:
             if calls and calls[-1][0] == now:
                 calls[-1][1] += cost
