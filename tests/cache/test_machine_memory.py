@@ -20,4 +20,4 @@ class MemoryMachine(CacheMachine):
 
 
 TestCacheOnMemory = MemoryMachine.TestCase
-TestCacheOnMemory.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestCacheOnMemory.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

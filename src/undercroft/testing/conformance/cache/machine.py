@@ -19,6 +19,7 @@ TAGS = {"a": ("t", "u"), "b": ("t",)}
 TTL_S = 10.0
 a_key = st.sampled_from(sorted(TAGS))
 a_process = st.sampled_from([0, 1])
+a_change = st.sampled_from(["delete", "tag", "both tags", "set", "clear", "prefix"])
 
 
 class ComputeFailedError(Exception):
@@ -162,7 +163,7 @@ class CacheMachine(RuleBasedStateMachine):
 
     # --- Changing ---------------------------------------------------------------------------------------------------
 
-    @rule(process=a_process, key=a_key, how=st.sampled_from(["delete", "tag", "both tags", "set", "clear", "prefix"]))
+    @rule(process=a_process, key=a_key, how=a_change)
     def change(self, process: int, key: str, how: str) -> None:
         cache = self.caches[process]
         self.truth[key] += 1
@@ -177,6 +178,13 @@ class CacheMachine(RuleBasedStateMachine):
         else:
             self.run(cache.clear(prefix=key if how == "prefix" else ""))
         self.least[key] = self.truth[key]
+
+    @rule(asks=a_process, changes=a_process, key=a_key, how=a_change)
+    def change_amid(self, asks: int, changes: int, key: str, how: str) -> None:
+        """Ask before and after a change: what chance does too seldom."""
+        self.ask(asks, key, None, 0.0)
+        self.change(changes, key, how)
+        self.ask(asks, key, None, 0.0)
 
     @rule(process=a_process, key=a_key)
     def touch(self, process: int, key: str) -> None:
