@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import click
 
+from undercroft.cli._breakers import breakers
+from undercroft.cli._cache import cache
 from undercroft.cli._check import check
 from undercroft.cli._config import config
 from undercroft.cli._cron import cron
@@ -15,11 +17,14 @@ from undercroft.cli._dev import dev
 from undercroft.cli._exit_codes import EPILOG, ExitCode
 from undercroft.cli._explain import explain
 from undercroft.cli._health import health
+from undercroft.cli._limits import limits
+from undercroft.cli._locks import locks
 from undercroft.cli._logs import logs
 from undercroft.cli._migrate import migrate
 from undercroft.cli._options import debug_option
 from undercroft.cli._queue import queue
 from undercroft.cli._report import RunOptions, reported
+from undercroft.cli._sagas import sagas
 from undercroft.cli._services import services
 from undercroft.cli._trace import trace
 from undercroft.cli._version import version
@@ -37,6 +42,8 @@ def commands() -> None:
 
 
 for _command in (
+    breakers,
+    cache,
     check,
     config,
     cron,
@@ -45,9 +52,12 @@ for _command in (
     dev,
     explain,
     health,
+    limits,
+    locks,
     logs,
     migrate,
     queue,
+    sagas,
     services,
     trace,
     version,

@@ -39,6 +39,18 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")(command)
 
 
+def dry_run_option(command: F) -> F:
+    """Take `--dry-run` as `dry_run`."""
+    return click.option("--dry-run", is_flag=True, help="Change nothing; say what would be.")(command)
+
+
+def limit_option(command: F) -> F:
+    """Take `--limit`: how many rows to print."""
+    return click.option(
+        "--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="How many at most."
+    )(command)
+
+
 def app_argument(command: F) -> F:
     """Take APP, which must be there."""
     return click.argument("app", metavar="APP")(command)

@@ -1,0 +1,34 @@
+"""How the commands on the cache, the locks, the limits and the breakers open that one store and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any, Literal, TypeVar
+
+from undercroft.cli._output import kept_for_json
+
+T = TypeVar("T")
+
+
+def on_store(
+    app: str,
+    name: Literal["breakers", "cache", "limits", "locks"],
+    action: Callable[[Any], Awaitable[T]],
+    *,
+    as_json: bool = False,
+) -> T:
+    """Open that part of the Infra of `app` for one action, and return what that returns."""
+    import asyncio
+
+    from undercroft.cli._finding import load_infra
+
+    async def run() -> T:
+        async with AsyncExitStack() as opened:
+            if (connection := infra.stores.connection(name)) is not None:  # that of `infra.redis`, which it shares
+                await opened.enter_async_context(connection)
+            return await action(await opened.enter_async_context(getattr(infra, name)))
+
+    with kept_for_json(as_json):
+        infra = load_infra(app)
+        return asyncio.run(run())
