@@ -216,7 +216,7 @@ class BreakerBase:
         if self._look_at is None or self._keeper.look_every_s is None:
             return
         now = self._monotonic()
-        if now >= self._look_at:
+        if now >= self._look_at or not self._keeper.has_looked:
             self._look_at = now + self._keeper.look_every_s  # before the first await: one call looks, the others go on
             await self._keeper.look()
 
@@ -227,8 +227,10 @@ class BreakerBase:
             self._key = key
             self._generation += 1
             self._tally.clear()
-        state = rules.state_at(standing, self._keeper.now())
-        self._is_quick = self._is_plain and self._is_settled and state == "closed" and standing.forced is None
+        now = self._keeper.now()
+        state, is_forced = rules.state_at(standing, now), rules.forced_at(standing, now) is not None
+        is_known = self._is_settled and self._keeper.has_looked
+        self._is_quick = self._is_plain and is_known and state == "closed" and not is_forced
         if state != self._seen:
             before, self._seen = self._seen, state
             self._announce(before, state, standing)
@@ -241,7 +243,7 @@ class BreakerBase:
         _log.log(level, "the breaker %r is %s, was %s: %s", self.name, after, before, reason)
         if self._settings.on_state_change is None:
             return
-        is_forced = standing.forced is not None
+        is_forced = rules.forced_at(standing, self._keeper.now()) is not None
         try:
             self._settings.on_state_change(
                 StateChange(name=self.name, before=before, after=after, reason=reason, is_forced=is_forced)

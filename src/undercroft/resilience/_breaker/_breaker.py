@@ -223,7 +223,8 @@ class CircuitBreaker(BreakerBase, Decorating):
         if permit.probe is not None:
             await self._end_probe(permit.probe, permit.turn, _outcome(exc, is_failure or is_slow))
             return
-        if permit.generation != self._generation or self._keeper.standing.forced is not None:
+        is_forced = rules.forced_at(self._keeper.standing, self._keeper.now()) is not None
+        if permit.generation != self._generation or is_forced:
             return
         if exc is None or is_failure or (is_slow and isinstance(exc, Exception)):
             reason = self._tally.add(is_failure=is_failure, is_slow=is_slow, now=self._monotonic())

@@ -35,6 +35,7 @@ class LocalKeeper:
     """In this process alone."""
 
     look_every_s: float | None = None
+    has_looked = True
 
     def __init__(self, clock: Clock, standing: Standing | None = None, *, was_at: float | None = None) -> None:
         self._clock = clock
@@ -143,7 +144,10 @@ class SharedKeeper:
         self._offset_s = was_at - sharing.clock.monotonic()
         self._is_ahead = standing.is_open or standing.forced is not None
         self._turns = anyio.Lock()
+        self._looking = anyio.Lock()
         self.look_every_s: float | None = sharing.look_every_s
+        self.has_looked = False
+        """Whether the store was asked at all: before, what is known here is nothing."""
         self.standing = standing
 
     def now(self) -> float:
@@ -171,8 +175,14 @@ class SharedKeeper:
 
     async def look(self) -> None:
         """Learn what others have changed, and tell them what was changed here. Never raises for the store."""
-        if not self._turns.locked():
-            await self.share()
+        if self.has_looked:
+            if not self._turns.locked():
+                await self.share()
+            return
+        async with self._looking:  # the first time everybody waits for the one who looks
+            if not self.has_looked:
+                await self.share()
+                self.has_looked = True  # or the store is away
 
     async def share(self) -> None:
         """Tell others what was changed here, or leave it to the next `look`. Never raises for the store."""
