@@ -73,7 +73,7 @@ async def test_nobody_enters_during_an_outage(rig: Rig, outage: Outage) -> None:
         with pytest.raises(LockUnavailableError):
             async with rig.locks.lock("a", ttl=TTL_S):
                 raise AssertionError("entered")
-        assert time.monotonic() - began < TIMEOUT_S + 0.5
+        assert time.monotonic() - began < TIMEOUT_S + 1
         with pytest.raises(LockUnavailableError):
             await rig.locks.lock("a", ttl=TTL_S).try_acquire()
     async with rig.locks.lock("a", ttl=TTL_S) as lease:  # at the latest when what was perhaps granted has ended
@@ -91,7 +91,7 @@ async def test_holder_gives_up_at_the_end_of_its_lease(rig: Rig, outage: Outage)
             began = time.monotonic()
             async with rig.outages.during(outage):
                 await anyio.sleep(10)
-    assert time.monotonic() - began < TTL_S + 0.4
+    assert time.monotonic() - began < TTL_S + 1
     async with rig.locks.lock("a", ttl=TTL_S, wait="3s") as lease:
         assert lease.is_held
 
@@ -149,7 +149,7 @@ async def test_all_who_wait_in_line_are_told_at_once(rig: Rig) -> None:
         async with anyio.create_task_group() as tasks:
             for _ in range(20):
                 tasks.start_soon(enter)
-        assert time.monotonic() - began < TIMEOUT_S + 0.5
+        assert time.monotonic() - began < TIMEOUT_S + 1
     assert len(errors) == 20
 
 

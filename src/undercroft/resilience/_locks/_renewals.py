@@ -87,7 +87,8 @@ class Renewals:
                 break
             if await self._try(lease, attempt, within_s=min(self._calls.timeout_s, lease.interval_s / 2, left)):
                 break
-            await self._clock.sleep(min(self._calls.pause(attempt, cap_s=lease.interval_s / 4), left))
+            left = lease.ends_at - self._clock.monotonic()  # what it had before the attempt is gone
+            await self._clock.sleep(max(0.0, min(self._calls.pause(attempt, cap_s=lease.interval_s / 4), left)))
         if lease.is_in_use:
             self.add(lease)
 
