@@ -86,4 +86,71 @@ CACHE = [
     _stampede("redis", "250 tasks in each of four processes"),
 ]
 
-GROUP = Group("cache", [*CACHE])
+# Rate limits
+
+
+def _limiter_memory(name: str, how: str) -> Work:
+    path = "cache/limiter_memory.py"
+    return Work(
+        name=name,
+        unit="us",
+        ours=Script(path, ["undercroft", how]),
+        peers={
+            "limits": _peer(path, "limits", how, requires=["limits>=5"]),
+            "throttled-py": _peer(path, "throttled-py", how, requires=["throttled-py>=3"]),
+        },
+        goal=Goal("<=", 0.7, "fastest"),
+        better="lower",
+        settings={
+            "kind": "a fixed window, which all have; asynchronous, in memory",
+            "answers": "limits: yes or no; throttled-py and ours: what is left, and when; ours counts a metric too",
+        },
+    )
+
+
+def _limiter_redis(name: str, how: str) -> Work:
+    path = "cache/limiter_redis.py"
+    return Work(
+        name=name,
+        unit="us",
+        ours=Script(path, ["undercroft", how]),
+        ours_extras=["redis"],
+        peers={"redis-py": _peer(path, "redis-py", how, requires=_REDIS_PY)},
+        goal=Goal("<=", 1.3, "redis-py"),
+        better="lower",
+        settings={
+            "server": _SERVER,
+            "kind": "a token bucket by the server's clock",
+            "tasks": _HOW[how],
+            "redis-py": "EVALSHA of the shortest script that decides the same; its answer unread",
+        },
+    )
+
+
+LIMITS = [
+    _limiter_memory("memory limiter, allowed", "allowed"),
+    _limiter_memory("memory limiter, refused", "refused"),
+    _limiter_redis("Redis limiter", "one"),
+    _limiter_redis("Redis limiter, 20 tasks", "many"),
+]
+
+# Locks
+
+LOCKS = [
+    Work(
+        name="Redis lock, acquire and release",
+        unit="us",
+        ours=Script("cache/lock_undercroft.py"),
+        ours_extras=["redis"],
+        peers={"redis-py": Peer(Script("cache/lock_redis_py.py"), _REDIS_PY)},
+        goal=Goal("<=", 1.2, "redis-py"),
+        better="lower",
+        settings={
+            "server": _SERVER,
+            "round trips": "2, both",
+            "redis-py": "no fencing token, no renewal, no cancellation of a holder that lost its lease",
+        },
+    )
+]
+
+GROUP = Group("cache", [*CACHE, *LIMITS, *LOCKS])
