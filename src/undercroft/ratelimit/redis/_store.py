@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from undercroft._core.clock import Clock, SystemClock, utc
 from undercroft._core.errors import ConfigError, near_names
@@ -22,6 +22,15 @@ from undercroft.ratelimit.redis._scripts import deciding, script
 _MOST_NOTED = 10_000
 _PREFIX = "prefix"
 _PREFIX_TEXT = re.compile(r"[^\s{}]+")
+
+
+class _Prepared(NamedTuple):
+    """Of a plan: what is the same for every key."""
+
+    script: Script
+    parts: tuple[str, ...]
+    numbers: tuple[bytes, ...] | None
+    """`None` where they change with time."""
 
 
 class RedisLimits:
@@ -52,7 +61,7 @@ class RedisLimits:
         self._prefix = prefix
         self._clock = clock or SystemClock()
         self._time_us = time_us
-        self._known: dict[Plan, tuple[Script, tuple[str, ...]]] = {}
+        self._prepared: dict[Plan, _Prepared] = {}
 
     @classmethod
     def from_url(cls, url: Url, *, what: str, clock: Clock | None = None, redis: RedisConnection | None = None) -> Self:
@@ -91,23 +100,37 @@ class RedisLimits:
     # --- Deciding ---------------------------------------------------------------------------------------------------
 
     async def check(self, plan: Plan, key: str, cost: int, token: str = "") -> Answer:
-        return await self._decide("check", plan, key, cost, token)
+        return await self._decide(b"check", plan, key, cost, token)
 
     async def peek(self, plan: Plan, key: str, cost: int) -> Answer:
-        return await self._decide("peek", plan, key, cost, "")
+        return await self._decide(b"peek", plan, key, cost, "")
 
-    async def _decide(self, mode: str, plan: Plan, key: str, cost: int, token: str) -> Answer:
-        known = self._known.get(plan)
-        if known is None:
-            known = self._known[plan] = deciding(tuple(rule.kind for rule in plan.rules)), self._parts(plan.rules)
-        near = int(self._clock.time() * 1e6)
-        args: list[str | bytes | float] = [mode, self._now(), cost, token]
-        for rule in plan.rules:
-            args += rule.lua_args(near)
+    async def _decide(self, mode: bytes, plan: Plan, key: str, cost: int, token: str) -> Answer:
+        # What can be made ready is: most of what a client does for a command is to write its arguments.
+        prepared = self._prepared.get(plan) or self._prepare(plan)
+        numbers = prepared.numbers if prepared.numbers is not None else self._numbers(plan.rules)
         where = f"{self._prefix}:limit:{{{plan.policy}:{key}}}:"
-        with _translated():
-            answer = await self._redis.run_script(known[0], [where + part for part in known[1]], args)
+        keys = [where + part for part in prepared.parts]
+        try:
+            answer = await self._redis.run_script(prepared.script, keys, (mode, self._now(), cost, token, *numbers))
+        except RedisError as exc:
+            raise _translation(exc) from exc
+        if len(answer) == 4:
+            return answer[0], ((answer[1], answer[2], answer[3]),)
         return answer[0], tuple(zip(answer[1::3], answer[2::3], answer[3::3], strict=True))
+
+    def _prepare(self, plan: Plan) -> _Prepared:
+        is_fixed = not any(rule.is_calendar for rule in plan.rules)
+        prepared = self._prepared[plan] = _Prepared(
+            deciding(tuple(rule.kind for rule in plan.rules)),
+            tuple(rule.part for rule in plan.rules),
+            self._numbers(plan.rules) if is_fixed else None,
+        )
+        return prepared
+
+    def _numbers(self, rules: Sequence[Rule]) -> tuple[bytes, ...]:
+        near = int(self._clock.time() * 1e6)
+        return tuple(b"%d" % number for rule in rules for number in rule.lua_args(near))
 
     async def refund(self, plan: Plan, key: str, cost: int) -> None:
         near = int(self._clock.time() * 1e6)
@@ -153,9 +176,6 @@ class RedisLimits:
 
     # --- Keys -------------------------------------------------------------------------------------------------------
 
-    def _parts(self, rules: Sequence[Rule]) -> tuple[str, ...]:
-        return tuple(rule.part for rule in rules)
-
     def _keys(self, policy: str, key: str, rules: Sequence[Rule]) -> list[str]:
         return [f"{self._prefix}:limit:{{{policy}:{key}}}:{rule.part}" for rule in rules]
 
@@ -186,12 +206,14 @@ def _translated() -> Iterator[None]:
     """Turn Redis's errors into ours."""
     try:
         yield
-    except RedisCommandError as exc:
-        if "CLOCKS" in exc.message:
-            raise RateLimitUnavailableError(
-                "the clocks of this machine and of Redis differ by more than a quota's period",
-                hint="set the clocks: timedatectl, chrony or ntpd",
-            ) from exc
-        raise RateLimitUnavailableError(exc.message, hint=exc.hint) from exc
     except RedisError as exc:
-        raise RateLimitUnavailableError(exc.message, hint=exc.hint, retry_after=exc.retry_after) from exc
+        raise _translation(exc) from exc
+
+
+def _translation(exc: RedisError) -> RateLimitUnavailableError:
+    if isinstance(exc, RedisCommandError) and "CLOCKS" in exc.message:
+        return RateLimitUnavailableError(
+            "the clocks of this machine and of Redis differ by more than a quota's period",
+            hint="set the clocks: timedatectl, chrony or ntpd",
+        )
+    return RateLimitUnavailableError(exc.message, hint=exc.hint, retry_after=exc.retry_after)
