@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, Generic, Self, TypeVar, cast, overload
+from typing import Any, Generic, Self, TypeVar, cast, get_args, overload
 
 from undercroft._core.clock import Clock, SystemClock
 from undercroft._core.durations import Duration, to_seconds
@@ -141,8 +141,8 @@ class Cache(Generic[T]):
             default_ttl: Instead of this cache's.
             jitter: Instead of this cache's.
         """
-        name = getattr(schema, "__name__", None) if isinstance(schema, type) else None
-        if namespace is None and (name is None or hasattr(schema, "__origin__") or hasattr(schema, "__args__")):
+        name = schema.__name__ if isinstance(schema, type) and not get_args(schema) and schema is not Any else None
+        if namespace is None and name is None:
             raise CacheOptionError(f"{schema} has no name for its keys", hint='give one: of(list[User], namespace="…")')
         part = check_namespace(namespace or name)
         lifetimes = Lifetimes(
