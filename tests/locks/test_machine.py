@@ -215,7 +215,7 @@ def few(examples: int) -> settings:
 
 
 def test_memory_locks_are_as_the_model() -> None:
-    run_state_machine_as_test(MemoryMachine, settings=few(150))
+    run_state_machine_as_test(MemoryMachine, settings=few(80))
 
 
 @pytest.mark.slow

@@ -13,9 +13,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests.connections.redis._servers import RedisServer
+from tests.connections.redis._servers import RedisServer, SentinelGroup
 from undercroft._core.sqlite import SqliteOptions
-from undercroft.resilience._locks import LockLostError, Locks, LockUnavailableError, open_lock_store
+from undercroft.resilience._locks import LockLostError, Locks, LockUnavailableError, create_locks, open_lock_store
 from undercroft.resilience._locks.sqlite import SqliteLocks
 from undercroft.testing.fault_proxy import FaultProxy
 from undercroft.testing.outages import OUTAGES, Outage, RedisOutages, SqliteOutages
@@ -202,3 +202,21 @@ async def test_answers_that_were_lost_do_no_harm(redis_server: RedisServer, redi
         assert await lease.release() is True
         assert await locks.list() == ()
         assert proxy.counts.cut == 3
+
+
+@pytest.mark.slow
+async def test_locks_go_on_after_a_failover(tmp_path: Path) -> None:
+    with SentinelGroup(tmp_path) as group:
+        async with create_locks(group.url, timeout="1s") as locks:
+            async with locks.lock("a") as before:
+                pass
+            group.primary.stop()
+            after = None
+            with anyio.fail_after(30):
+                while after is None:
+                    try:
+                        after = await locks.lock("a").acquire()
+                    except LockUnavailableError:
+                        await anyio.sleep(0.1)
+            assert after.token > before.token
+            assert await after.release()

@@ -18,7 +18,7 @@ from tests.locks.process import put
 from undercroft.resilience import create_locks
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
-PROCESSES, TIMES, ROUNDS = 8, 30, 5
+PROCESSES, TIMES, ROUNDS = 8, 25, 5
 SCRIPT = Path(__file__).with_name("process.py")
 
 

@@ -124,8 +124,7 @@ class Lease:
         Raises:
             LockLostError: It was lost, or released.
         """
-        if self._state is _State.HELD and self._desk.clock.monotonic() >= self._ends_at:
-            self.lose("its lease ended before it could be renewed" if self.renews else "its lease ended")
+        self.check()
         if self._state is not _State.HELD:
             raise self.lost_error()
 

@@ -77,13 +77,8 @@ class Renewals:
 
     async def _keep(self, lease: Lease) -> None:
         for attempt in count(1):
-            if not lease.is_in_use:
-                return
-            left = lease.ends_at - self._clock.monotonic()
-            if left <= 0:
-                lease.lose("its lease ended before it could be renewed" if lease.renews else "its lease ended")
-                return
-            if not lease.renews:
+            left = lease.check()
+            if not lease.is_in_use or not lease.renews:
                 break
             if await self._try(lease, attempt, within_s=min(self._calls.timeout_s, lease.interval_s / 2, left)):
                 break
