@@ -99,7 +99,7 @@ class Limiter:
         await self._limits().reset(self.policy, key)
 
     def limited(
-        self, key: str | Callable[P, str], cost: int = 1
+        self, key: str | Callable[..., str], cost: int = 1
     ) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T]]]:
         """Decorate an async function so that each call must pass first; raises as `require` does.
 
