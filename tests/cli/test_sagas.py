@@ -79,6 +79,7 @@ def told(shop: Path, *arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_saga_is_listed_shown_and_resumed(shop: Path) -> None:
     assert in_app(shop, "start") == "compensation_failed"
 
