@@ -32,6 +32,8 @@ if TYPE_CHECKING:
         GuardConfigError,
         NotInRequestError,
         OverloadedError,
+        QuotaExceededError,
+        TooCostlyError,
     )
     from undercroft.asgi._guard._fields import RateLimitInfo, rate_limit_headers
     from undercroft.asgi._guard._guard import RateLimitGuard
@@ -54,6 +56,8 @@ __getattr__ = load_late(
             "GuardConfigError",
             "NotInRequestError",
             "OverloadedError",
+            "QuotaExceededError",
+            "TooCostlyError",
         ),
         "_guard._fields": (
             "RateLimitInfo",
@@ -103,11 +107,13 @@ __all__ = [
     "OverloadedError",
     "PenaltyBox",
     "Problem",
+    "QuotaExceededError",
     "RateLimitGuard",
     "RateLimitInfo",
     "Receive",
     "Scope",
     "Send",
+    "TooCostlyError",
     "api_rule",
     "auth_rule",
     "by_api_key",
