@@ -51,7 +51,7 @@ def store(clock: VirtualClock) -> MemoryCache:
 
 @pytest.fixture
 async def cache(store: MemoryCache, clock: VirtualClock) -> AsyncIterator[Cache[Any]]:
-    async with Cache(store, default_ttl="5m", clock=clock) as cache:
+    async with Cache[Any](store, default_ttl="5m", clock=clock) as cache:
         yield cache
 
 
@@ -68,7 +68,7 @@ async def test_changing_what_came_back_does_not_change_the_cache(cache: Cache[An
     value = {"tags": ["a"]}
     await cache.set("k", value)
     value["tags"].append("b")
-    (await cache.get("k"))["tags"].append("c")
+    (await cache.require("k"))["tags"].append("c")
     assert await cache.get("k") == {"tags": ["a"]}
 
 
@@ -142,7 +142,8 @@ async def test_what_does_not_fit_the_type_any_more_is_not_there(cache: Cache[Any
 
 @given(data=st.binary(max_size=60) | st.from_regex(rb"\[1,1,[0-9.,nul\[\]\{\}\"]*\]"))
 def test_no_damaged_value_raises(data: bytes) -> None:
-    opened = Codec(User).open(data)
+    codec: Codec[User] = Codec(User)
+    opened = codec.open(data)
     assert isinstance(opened, str) or isinstance(opened.data, User | None)
 
 

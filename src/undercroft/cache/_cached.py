@@ -33,6 +33,7 @@ class CachedFunction(Generic[P, R]):
     Calling it returns what is cached, or runs the function; see `Cache.get_or_set` for how.
     """
 
+    __name__: str
     uncached: Function[P, R]
     """The function itself."""
 

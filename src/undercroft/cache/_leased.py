@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+from collections.abc import Awaitable
 from typing import Any
 
 import anyio
 
 from undercroft._core.clock import Clock
 from undercroft.cache._counts import Computed
-from undercroft.cache._errors import CacheUnavailableError
+from undercroft.cache._errors import CacheOptionError, CacheUnavailableError
 from undercroft.cache._flight import Flight, Landed
 from undercroft.cache._look import Found, look, versions_of
 from undercroft.cache._protocol import Item
@@ -150,10 +152,19 @@ class Leased:
         started = self._clock.monotonic()
         try:
             with library_span(f"compute {self._wanted.what}"):
-                return await self._wanted.compute()
+                return await self._begin()
         except Exception:
             self._wanted.counts.computation("failed", self._clock.monotonic() - started)
             raise
+
+    def _begin(self) -> Awaitable[Any]:
+        computing = self._wanted.compute()
+        if not inspect.isawaitable(computing):
+            raise CacheOptionError(
+                f"{self._wanted.what}: the function to compute with returned a {type(computing).__name__}",
+                hint="make it an async function, without parameters: partial(load_user, 7), or a lambda",
+            )
+        return computing
 
     async def _renewing(self) -> Any:
         failure: Exception | None = None
