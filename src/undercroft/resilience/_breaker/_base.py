@@ -215,9 +215,12 @@ class BreakerBase:
     async def _look_if_due(self) -> None:
         if self._look_at is None or self._keeper.look_every_s is None:
             return
-        now = self._monotonic()
+        now, every_s = self._monotonic(), self._keeper.look_every_s
+        if now >= self._look_at + every_s:
+            # Nothing was called for a while: what is known here is too old for anybody to go by.
+            self._keeper.has_looked = self._is_quick = False
         if now >= self._look_at or not self._keeper.has_looked:
-            self._look_at = now + self._keeper.look_every_s  # before the first await: one call looks, the others go on
+            self._look_at = now + every_s  # before the first await: one call looks, the others go on
             await self._keeper.look()
 
     def _see(self) -> None:

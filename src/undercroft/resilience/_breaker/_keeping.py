@@ -147,7 +147,7 @@ class SharedKeeper:
         self._looking = anyio.Lock()
         self.look_every_s: float | None = sharing.look_every_s
         self.has_looked = False
-        """Whether the store was asked at all: before, what is known here is nothing."""
+        """Whether what is known here is new enough to go by, while one call looks again."""
         self.standing = standing
 
     def now(self) -> float:
@@ -179,7 +179,7 @@ class SharedKeeper:
             if not self._turns.locked():
                 await self.share()
             return
-        async with self._looking:  # the first time everybody waits for the one who looks
+        async with self._looking:  # everybody waits for the one who looks
             if not self.has_looked:
                 await self.share()
                 self.has_looked = True  # or the store is away
