@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -95,3 +96,11 @@ async def test_one_node_is_enough_to_find_the_others(cluster: Cluster) -> None:
     async with RedisConnection(f"redis+cluster://{HOST}:1,{HOST}:{cluster.nodes[1].port}") as connection:
         client: Any = connection.client
         assert [await client.set(f"k:{number}", number) for number in range(20)] == [True] * 20
+
+
+async def test_the_first_calls_of_a_connection_may_come_all_at_once(cluster: Cluster) -> None:
+    for number in range(5):
+        async with RedisConnection(cluster.url) as connection:
+            keys = [f"cold:{number}:{key}" for key in range(3)] * 17
+            counts = await asyncio.gather(*(connection.run_script(INCR, [key]) for key in keys))
+        assert sorted(counts) == sorted([*range(1, 18)] * 3)

@@ -114,6 +114,7 @@ def _cluster(settings: RedisSettings, slots: Slots) -> WaitingCluster:
         startup_nodes=[ClusterNode(host, port) for host, port in settings.hosts],
         max_connections=settings.options.pool_size + _SPARE_NODE_CONNECTIONS,
         socket_keepalive_options=_keepalive(),
+        reinitialize_steps=0,  # after so many keys that moved it would close the connections that others are using
         **{name: value for name, value in _shared(settings).items() if name != "db"},
     )
     client.slots = slots
