@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from typing import Self, cast
 
 import anyio
@@ -12,10 +11,10 @@ from undercroft._core.clock import Clock, SystemClock
 from undercroft._core.durations import Duration, to_seconds
 from undercroft._core.errors import near_names
 from undercroft._core.ids import IdSource
-from undercroft._core.url import Url
 from undercroft.logging import Logger
+from undercroft.ratelimit._asking import Asking, Deadline, tell, warn
 from undercroft.ratelimit._counts import LimitCounts
-from undercroft.ratelimit._deciding import decision_of, decision_without_store, warnings_of
+from undercroft.ratelimit._deciding import decision_of
 from undercroft.ratelimit._errors import (
     RateLimitDefinitionError,
     RateLimitedError,
@@ -24,13 +23,10 @@ from undercroft.ratelimit._errors import (
     UnknownPolicyError,
 )
 from undercroft.ratelimit._keys import LONGEST, stored_key
-from undercroft.ratelimit._outage import Outage
 from undercroft.ratelimit._plan import Plan
 from undercroft.ratelimit._policies import RatePolicy
 from undercroft.ratelimit._protocol import LimitStore, LocalStore
-from undercroft.ratelimit._refusals import Refusals
-from undercroft.ratelimit._schemes import open_limits
-from undercroft.ratelimit._values import Decision, Failure, LimitedKey
+from undercroft.ratelimit._values import Decision, LimitedKey
 
 _POLL_S = 0.05
 _log = Logger(module="undercroft.ratelimit")
@@ -64,10 +60,14 @@ class RateLimits:
         self._clock = clock or SystemClock()
         self._ids = ids or IdSource(self._clock)
         self._counts = LimitCounts()
-        self._outage = Outage()
-        self._refusals = Refusals(block_s=to_seconds(block_locally, name="block_locally"))
         self._local = cast("LocalStore", store) if store.is_local else None
-        self._stand_in: LocalStore | None = None
+        self._asking = Asking(
+            store,
+            clock=self._clock,
+            timeout_s=self._timeout_s,
+            block_s=to_seconds(block_locally, name="block_locally"),
+            counts=self._counts,
+        )
 
     @property
     def backend(self) -> str:
@@ -119,7 +119,7 @@ class RateLimits:
             key = stored_key(key)
         token = self._ids() if plan.has_slots else None
         if self._local is None:
-            return await self._ask(plan, key, cost, token)
+            return await self._asking.check(plan, key, cost, token)
         now, verdicts = self._local.check_now(plan, key, cost, token or "")
         decision = decision_of(plan, now, verdicts, cost, token)
         if decision.retry_after:
@@ -127,7 +127,7 @@ class RateLimits:
         else:
             self._counts.allowed(plan.policy)
             if decision.is_near_limit:
-                _warn(plan, decision)
+                warn(plan, decision)
         return decision
 
     async def require(self, policy: str | RatePolicy, key: str, *, tier: str | None = None, cost: int = 1) -> Decision:
@@ -147,21 +147,9 @@ class RateLimits:
         """As `peek`, for what `plan` returned."""
         plan.require_cost(cost)
         cost, key = cost or 1, stored_key(key)
-        answer, failure = None, Failure.PAUSED
-        if self._local is not None:
-            answer = await self._local.peek(plan, key, cost)
-        elif self._outage.may_ask(self._clock.monotonic()):
-            try:
-                with self._clock.cancel_after(self._timeout_of(plan)):
-                    answer = await self._store.peek(plan, key, cost)
-                failure = Failure.TIMEOUT
-            except RateLimitUnavailableError:
-                failure = Failure.UNAVAILABLE
-        if answer is not None:
-            return decision_of(plan, *answer, cost)
-        if plan.fail != "local":
-            return decision_without_store(plan, self._clock.time(), cost, failure, retry_after=Outage.PAUSE_S)
-        return decision_of(plan, *await self._by_this_process().peek(plan, key, cost), cost, failure=failure)
+        if self._local is None:
+            return await self._asking.peek(plan, key, cost)
+        return decision_of(plan, *await self._local.peek(plan, key, cost), cost)
 
     # --- Giving back ------------------------------------------------------------------------------------------------
 
@@ -179,7 +167,7 @@ class RateLimits:
         """As `refund`, for what `plan` returned."""
         plan.require_cost(cost)
         key = stored_key(key)
-        self._refusals.forget(plan.policy, key)
+        self._asking.forget(plan.policy, key)
         with self._deadline():
             await self._store.refund(plan, key, cost)
 
@@ -194,7 +182,7 @@ class RateLimits:
     async def release_plan(self, plan: Plan, key: str, token: str) -> bool:
         """As `release`, for what `plan` returned."""
         key = stored_key(key)
-        if self._stand_in is not None and await self._stand_in.release(plan, key, token):
+        if (here := self._asking.stand_in) is not None and await here.release(plan, key, token):
             return True  # it was taken while the store was away
         with self._deadline():
             return await self._store.release(plan, key, token)
@@ -206,7 +194,7 @@ class RateLimits:
     async def extend_plan(self, plan: Plan, key: str, token: str) -> bool:
         """As `extend`, for what `plan` returned."""
         key = stored_key(key)
-        if self._stand_in is not None and await self._stand_in.extend(plan, key, token):
+        if (here := self._asking.stand_in) is not None and await here.extend(plan, key, token):
             return True
         with self._deadline():
             return await self._store.extend(plan, key, token)
@@ -244,9 +232,9 @@ class RateLimits:
         """
         found, key = self._policy(policy), stored_key(key)
         rules = {rule.part: rule for plan in found.plans for rule in plan.rules}
-        self._refusals.forget(found.name, key)
-        if self._stand_in is not None:
-            await self._stand_in.reset(found.name, key, [*rules.values()])
+        self._asking.forget(found.name, key)
+        if (here := self._asking.stand_in) is not None:
+            await here.reset(found.name, key, [*rules.values()])
         with self._deadline():
             await self._store.reset(found.name, key, [*rules.values()])
 
@@ -287,96 +275,14 @@ class RateLimits:
                 hint=f"known: {known}" if known else "give policies=[RatePolicy(…)] where the limits are made",
             ) from None
 
-    # --- The store, and what happens without it ---------------------------------------------------------------------
-
-    async def _ask(self, plan: Plan, key: str, cost: int, token: str | None) -> Decision:
-        asked_at = self._clock.monotonic()
-        repeated = self._refusals.repeated(plan, key, cost, asked_at)
-        if repeated is not None:
-            self._counts.refused(repeated)
-            return repeated
-        if not self._outage.may_ask(asked_at):
-            return self._without_store(plan, key, cost, token, Failure.PAUSED)
-        answer, failure = None, Failure.TIMEOUT
-        try:
-            with self._clock.cancel_after(self._timeout_of(plan)):
-                answer = await self._store.check(plan, key, cost, token or "")
-        except RateLimitUnavailableError as exc:
-            failure = Failure.UNAVAILABLE
-            self._outage.failed(self._clock.monotonic(), exc.message)
-        if answer is None:
-            if failure is Failure.TIMEOUT:
-                self._outage.failed(self._clock.monotonic(), "no answer in time")
-            return self._without_store(plan, key, cost, token, failure)
-        self._outage.answered()
-        decision = decision_of(plan, *answer, cost, token=token)
-        if decision.retry_after:
-            await self._refused(plan, key, decision, asked_at)
-        else:
-            self._counts.allowed(plan.policy)
-            if decision.is_near_limit:
-                _warn(plan, decision)
-        return decision
-
-    def _without_store(self, plan: Plan, key: str, cost: int, token: str | None, failure: Failure) -> Decision:
-        self._counts.failed(plan.policy, failure, plan.fail)
-        if plan.fail == "local":
-            now, verdicts = self._by_this_process().check_now(plan, key, cost, token or "")
-            decision = decision_of(plan, now, verdicts, cost, token=token, failure=failure)
-        else:
-            decision = decision_without_store(plan, self._clock.time(), cost, failure, retry_after=Outage.PAUSE_S)
-        if decision.retry_after:
-            self._counts.refused(decision)
-        else:
-            self._counts.allowed(plan.policy)
-        return decision
-
-    def _by_this_process(self) -> LocalStore:
-        if self._stand_in is None:
-            url = Url.parse("memory://")
-            self._stand_in = cast("LocalStore", open_limits(url, what="fail='local'", clock=self._clock))
-        return self._stand_in
-
-    def _timeout_of(self, plan: Plan) -> float:
-        return self._timeout_s if plan.timeout_s is None else plan.timeout_s
-
-    def _deadline(self) -> _Deadline:
-        return _Deadline(self._clock, None if self._local is not None else self._timeout_s)
+    def _deadline(self) -> Deadline:
+        return Deadline(self._clock, None if self._local is not None else self._timeout_s)
 
     def _refused_here(self, plan: Plan, key: str, decision: Decision) -> None:
         self._counts.refused(decision)
         store = cast("LocalStore", self._local)
         if store.note_now(plan.policy, key, int(decision.retry_after * 1e6), 1):
-            _tell(decision)
-
-    async def _refused(self, plan: Plan, key: str, decision: Decision, asked_at: float) -> None:
-        self._counts.refused(decision)
-        told = self._refusals.refused(plan, key, decision, asked_at=asked_at)
-        if told:
-            _tell(decision)
-            wait_us = round(decision.retry_after * 1e6)
-            # When that fails, the decision stands, and the list has one key less.
-            with suppress(RateLimitUnavailableError), self._clock.cancel_after(self._timeout_s):
-                await self._store.note(plan.policy, key, wait_us=wait_us, refusals=told)
-
-
-class _Deadline:
-    """A block that the store has `seconds` for; then it raises."""
-
-    def __init__(self, clock: Clock, seconds: float | None) -> None:
-        self._seconds = seconds
-        self._guard = clock.cancel_after(seconds)
-
-    def __enter__(self) -> None:
-        self._scope = self._guard.__enter__()
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._guard.__exit__(*exc_info)  # type: ignore[arg-type] # as it was given
-        if self._scope.cancelled_caught:
-            raise RateLimitUnavailableError(
-                f"the store of the rate limits did not answer within {self._seconds:g}s",
-                hint="it may have been done, or not",
-            )
+            tell(decision)
 
 
 def required(decision: Decision) -> Decision:
@@ -395,21 +301,6 @@ def required(decision: Decision) -> Decision:
             retry_after=decision.retry_after,
         )
     raise RateLimitedError(decision)
-
-
-def _warn(plan: Plan, decision: Decision) -> None:
-    for one in warnings_of(plan, decision):
-        _log.warning("a quota is nearly used up", policy=one.policy, used=one.used, limit=one.limit)
-
-
-def _tell(decision: Decision) -> None:
-    # Without the key: it may be an address or a name. `limited()` has it.
-    _log.info(
-        "a rate limit would refuse a caller" if decision.is_dry_run else "a rate limit refuses a caller",
-        policy=decision.policy,
-        limit=decision.limit_name,
-        retry_after_s=round(decision.retry_after, 3),
-    )
 
 
 def _by_name(policies: Iterable[RatePolicy]) -> dict[str, RatePolicy]:
