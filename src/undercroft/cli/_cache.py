@@ -39,11 +39,8 @@ def stats(*, app: str, as_json: bool) -> None:
     if as_json:
         print_json(facts)
         return
-    size = "-" if facts["size_bytes"] is None else f"{facts['size_bytes']} bytes"
-    print_table(
-        ("backend", "namespace", "entries", "size"),
-        [(facts["backend"], facts["namespace"], str(facts["entries"]), size)],
-    )
+    shown = tuple("-" if value is None else str(value) for value in facts.values())
+    print_table(("backend", "namespace", "entries", "bytes"), [shown])
 
 
 async def _facts(opened: Cache[Any]) -> dict[str, Any]:
