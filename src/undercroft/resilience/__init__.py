@@ -1,6 +1,7 @@
 """Calls to what may fail: retried, cut off in time, bounded, hedged, answered otherwise; and stopped while it is down.
+Locks that one holder has at a time, and sagas: steps that are undone when a later one fails.
 
-    from undercroft.resilience import CircuitBreaker, Pipeline, Retry, Timeout, retry
+    from undercroft.resilience import CircuitBreaker, Lock, Pipeline, Retry, Saga, Timeout, retry
 
     @retry(attempts=4, deadline="20s")                       # full jitter, heeds Retry-After
     async def fetch(page: int) -> bytes: ...
@@ -8,8 +9,11 @@
     payments = Pipeline(Timeout("5s"), Retry(), CircuitBreaker("payments"), Timeout("1s"))
     await payments.call(client.charge, order)
 
+    async with Lock("report", ttl="30s") as lease: ...       # renewed; lease.token fences off late writers
+
 `Retry`, `Timeout`, `CircuitBreaker`, `Bulkhead`, `Fallback` and `Hedge` each have `call` and go on a function as a
-decorator. A breaker's state is shared by all processes where there is a store: `infra.breakers`, or `create_breakers`.
+decorator. Breakers and locks are shared by all processes where there is a store: `infra.breakers` and `infra.locks`, or
+`create_breakers` and `create_locks`.
 """
 
 from __future__ import annotations
@@ -227,8 +231,8 @@ __getattr__ = load_late(
             "LockError",
             "LockInfo",
             "LockLostError",
-            "LockRecord",
             "LockReentryError",
+            "LockRecord",
             "LockStore",
             "LockTimeoutError",
             "LockUnavailableError",
