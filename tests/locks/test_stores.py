@@ -188,7 +188,7 @@ async def test_redis_connection_that_is_shared_stays_open(redis_url: str) -> Non
 
 
 def test_schemes_are_those_of_redis() -> None:
-    assert _schemes.REDIS_SCHEMES == REDIS_SCHEMES
+    assert set(_schemes.SCHEMES.names) == {"memory", "sqlite", *REDIS_SCHEMES}
 
 
 @pytest.mark.parametrize("url", ["redsi://x", "memory://?a=1", "sqlite:///x.db?a=1", "sqlite://x.db", "redis://h?a=1"])

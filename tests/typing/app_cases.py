@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
-from typing import assert_type
+from typing import Any, assert_type
 
 from fastapi import FastAPI
 from litestar import Litestar
@@ -12,10 +12,13 @@ from starlette.applications import Starlette
 from undercroft import Infra, current
 from undercroft.app import Finding, PartDescription, Setting, Settings, Severity
 from undercroft.asgi import ASGIApp, InfraMiddleware, Message, Problem, Receive, Scope, Send, note_error, problem_of
+from undercroft.cache import Cache, CacheBackend
 from undercroft.contrib.litestar import UndercroftPlugin
 from undercroft.email import Email, OutgoingEmail, SendReceipt, Transport
 from undercroft.health import HealthChecks, health_check
 from undercroft.queue import Queue, job, open_engine
+from undercroft.ratelimit import RateLimits, RatePolicy, SlidingWindow
+from undercroft.resilience import Breakers, Locks, Sagas
 from undercroft._core.clock import VirtualClock
 from undercroft._core.errors import UndercroftError
 from undercroft._core.url import Url
@@ -30,6 +33,10 @@ async def database() -> None: ...
 
 
 def transport() -> Transport:
+    raise NotImplementedError
+
+
+def memory_cache() -> CacheBackend:
     raise NotImplementedError
 
 
@@ -53,7 +60,12 @@ Infra(queue=transport())  # E: arg-type
 Infra(email=5)  # E: arg-type
 Infra(close_timeout=[])  # E: arg-type
 Infra(environ={"LOG_LEVEL": 5})  # E: dict-item
-Infra(cache="memory://")  # E: call-arg
+Infra(cashe="memory://")  # E: call-arg
+Infra(cache=transport())  # E: arg-type
+Infra(locks=memory_cache())  # E: arg-type
+Infra(cache=memory_cache(), cache_ttl="5m", locks="memory://", limits="memory://", breakers="memory://")
+Infra(sagas=[tidy])  # E: list-item
+Infra(rate_policies=[RatePolicy("api", [SlidingWindow(5, "1m")])])
 
 
 # using
@@ -72,7 +84,12 @@ async def using(infra: Infra) -> None:
     assert_type(infra.health, HealthChecks)
     assert_type(infra.settings, Settings)
     assert_type(current(), Infra)
-    infra.cache  # E: attr-defined
+    assert_type(infra.cache, Cache[Any])
+    assert_type(infra.locks, Locks)
+    assert_type(infra.limits, RateLimits)
+    assert_type(infra.breakers, Breakers)
+    assert_type(infra.sagas, Sagas)
+    infra.cashe  # E: attr-defined
     infra.is_open = True  # E: misc
 
 
@@ -87,7 +104,8 @@ async def looking(infra: Infra) -> None:
 
 assert_type(Infra().override(jobs=[tidy], close_timeout=5), Infra)
 Infra().override(queue=None, home=Path("x"))
-Infra().override(cache="memory://")  # E: call-arg
+Infra().override(cache="memory://")
+Infra().override(cashe="memory://")  # E: call-arg
 Infra().override(jobs=5)  # E: arg-type
 Infra().override([tidy])  # E: call-arg
 

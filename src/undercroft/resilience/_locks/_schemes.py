@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from undercroft._core.clock import Clock
-from undercroft._core.extras import Schemes
+from undercroft._core.stores import open_store, store_schemes
 from undercroft._core.url import Url
 from undercroft.resilience._locks._protocol import LockStore
 
@@ -13,23 +13,11 @@ if TYPE_CHECKING:
     from undercroft.connections.redis import RedisConnection
 
 _HERE = "undercroft.resilience._locks"
-# Those of `undercroft.connections.redis`, which is not imported for their names; a test compares them.
-REDIS_SCHEMES = (
-    "redis",
-    "rediss",
-    "redis+unix",
-    "redis+sentinel",
-    "rediss+sentinel",
-    "redis+cluster",
-    "rediss+cluster",
-)
-SCHEMES = Schemes(
+SCHEMES = store_schemes(
     "store of locks",
-    {
-        "memory": f"{_HERE}.memory:MemoryLocks",
-        "sqlite": f"{_HERE}.sqlite:SqliteLocks",
-        **dict.fromkeys(REDIS_SCHEMES, f"{_HERE}.redis:RedisLocks"),
-    },
+    memory=f"{_HERE}.memory:MemoryLocks",
+    sqlite=f"{_HERE}.sqlite:SqliteLocks",
+    redis=f"{_HERE}.redis:RedisLocks",
 )
 
 
@@ -46,5 +34,5 @@ def open_lock_store(
         MissingExtraError: A package that the store needs is not installed.
     """
     place = Url.parse(url, what=what) if isinstance(url, str) else url
-    store: LockStore = SCHEMES.load(place, what=what).from_url(place, what=what, clock=clock, redis=redis)
+    store: LockStore = open_store(SCHEMES, place, what=what, clock=clock, redis=redis)
     return store

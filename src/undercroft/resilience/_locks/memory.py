@@ -38,7 +38,7 @@ class MemoryLocks:
         self._granted = 0
 
     @classmethod
-    def from_url(cls, url: Url, *, what: str = "locks", clock: Clock | None = None, redis: object = None) -> Self:  # noqa: ARG003
+    def from_url(cls, url: Url, *, what: str = "locks", clock: Clock | None = None) -> Self:
         """Build the store of `memory://`."""
         url.options_as(MemoryLockOptions, what=what)
         return cls(clock=clock)

@@ -75,7 +75,7 @@ class SqliteLocks:
         self._store = SqliteStore(path, migrations=(schema,), options=options, is_lazy=True)
 
     @classmethod
-    def from_url(cls, url: Url, *, what: str = "locks", clock: Clock | None = None, redis: object = None) -> Self:  # noqa: ARG003
+    def from_url(cls, url: Url, *, what: str = "locks", clock: Clock | None = None) -> Self:
         """Build the store of a `sqlite:///` URL. Opens nothing yet."""
         return cls(Path(url.file_path(what=what)), options=url.options_as(SqliteOptions, what=what), clock=clock)
 
