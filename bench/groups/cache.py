@@ -153,4 +153,25 @@ LOCKS = [
     )
 ]
 
-GROUP = Group("cache", [*CACHE, *LIMITS, *LOCKS])
+# Breakers
+
+
+def _breaker(name: str, where: str) -> Work:
+    return Work(
+        name=name,
+        unit="us",
+        ours=Script("cache/breaker_undercroft.py", [where]),
+        peers={"purgatory": Peer(Script("cache/breaker_purgatory.py"), ["purgatory>=3"])},
+        goal=Goal("<=", 1, "purgatory"),
+        better="lower",
+        settings={
+            "value": "what a closed breaker adds to a bare await of an async function, by its decorator",
+            "ours": "of this process alone" if where == "local" else "shared, over a store in memory",
+            "purgatory": "its factory as documented, in memory",
+        },
+    )
+
+
+BREAKERS = [_breaker("breaker, one call", "local"), _breaker("breaker, one call, shared", "shared")]
+
+GROUP = Group("cache", [*CACHE, *LIMITS, *LOCKS, *BREAKERS])
