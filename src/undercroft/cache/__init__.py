@@ -39,7 +39,18 @@ from undercroft.cache._facade import Cache
 from undercroft.cache._face import get_cache
 from undercroft.cache._lifetimes import NO_EXPIRY, Ttl
 from undercroft.cache._missing import MISSING
-from undercroft.cache._protocol import CacheBackend, Changes, Item, KeyPage, Read, Statistics, Tell
+from undercroft.cache._protocol import (
+    NOT_NOW,
+    CacheBackend,
+    Changes,
+    Item,
+    KeyPage,
+    NotNow,
+    Read,
+    ReadsNow,
+    Statistics,
+    Tell,
+)
 from undercroft.cache._schemes import open_backend
 from undercroft.cache._tier import LocalTier
 
@@ -62,8 +73,11 @@ __all__ = [
     "LocalTier",
     "MISSING",
     "MissingTTLError",
+    "NOT_NOW",
     "NO_EXPIRY",
+    "NotNow",
     "Read",
+    "ReadsNow",
     "Statistics",
     "Tell",
     "Ttl",

@@ -184,8 +184,7 @@ class Cache(Generic[T]):
         store = self._shared.store
         try:
             stored = await store.get(self._space, self._prefix + key)
-        except CacheUnavailableError as exc:
-            store.get_failed(exc)
+        except CacheUnavailableError:
             return self._counted(Found(None, "unavailable"), default)
         if stored is None:
             self._counts.misses["absent"].add()

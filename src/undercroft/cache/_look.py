@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from undercroft.cache._counts import MissReason
 from undercroft.cache._envelope import Codec, Envelope
-from undercroft.cache._errors import CacheUnavailableError
 from undercroft.cache._store import Store
 
 
@@ -38,11 +37,7 @@ async def look(store: Store, space: str, key: str, codec: Codec[Any], tags: Sequ
         CacheUnavailableError: The store does not answer.
     """
     if not tags:
-        try:
-            stored, versions = await store.get(space, key), dict[str, str | None]()
-        except CacheUnavailableError as exc:
-            store.get_failed(exc)
-            raise
+        stored, versions = await store.get(space, key), dict[str, str | None]()
     else:
         read = await store.read(space, (key,), tags)
         stored, versions = read.values[0], versions_of(tags, read.versions)

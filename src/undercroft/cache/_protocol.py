@@ -19,9 +19,10 @@ a tag of 1 to 256, any that UTF-8 has.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
@@ -180,6 +181,24 @@ class Fetched(msgspec.Struct, frozen=True, kw_only=True):
     left_s: tuple[float | None, ...]
     """Of the values; `None` for one that does not expire."""
     versions: tuple[bytes | None, ...]
+
+
+class NotNow(enum.Enum):
+    """The type of `NOT_NOW`."""
+
+    NOT_NOW = "NOT_NOW"
+
+
+NOT_NOW: Final = NotNow.NOT_NOW
+"""`get_now` does not know without waiting."""
+
+
+class ReadsNow(Protocol):
+    """What a backend has besides, if it nearly always knows at once what it keeps: then its reads need no deadline,
+    which would cost more than they do."""
+
+    def get_now(self, space: str, key: str) -> bytes | Literal[NotNow.NOT_NOW] | None:
+        """As `get`, or `NOT_NOW` when that would wait for anything."""
 
 
 class TellingBackend(CacheBackend, Protocol):

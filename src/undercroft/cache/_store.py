@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from undercroft._core.clock import Clock
 from undercroft._core.durations import format_seconds
 from undercroft._core.errors import NotOpenError
 from undercroft.cache._errors import CacheUnavailableError
-from undercroft.cache._protocol import CacheBackend, Read
+from undercroft.cache._protocol import NOT_NOW, CacheBackend, NotNow, Read
 from undercroft.logging import Logger
 
 R = TypeVar("R")
+GetNow = Callable[[str, str], bytes | Literal[NotNow.NOT_NOW] | None]
 _log = Logger(module="undercroft.cache")
 
 _FAILURES = 3
@@ -35,28 +36,30 @@ class Store:
         self._failures = 0
         self._rests_until = 0.0
         self._failing_since: float | None = None
-        self.get: Callable[[str, str], Awaitable[bytes | None]] = self._get
-        """Return what is kept under a key. Of a store that is open and local, this is the backend's own `get`: nothing
-        stands between, and `get_failed` is to be told of a `CacheUnavailableError`. Else it fails as `ask` does."""
+        self._get_now: GetNow | None = None
+        """The backend's own, while it is open and does not fail."""
 
     def open(self) -> None:
         """Let calls through."""
         self.is_open = True
-        if self.backend.is_local:
-            self.get = self.backend.get
+        self._get_now = getattr(self.backend, "get_now", None)
 
     def close(self) -> None:
         """Refuse calls."""
         self.is_open = False
-        self.get = self._get
+        self._get_now = None
 
-    async def _get(self, space: str, key: str) -> bytes | None:
+    async def get(self, space: str, key: str) -> bytes | None:
+        """Return what is kept under a key. Fails as `ask` does."""
+        if self._get_now is not None:
+            try:
+                stored = self._get_now(space, key)
+            except CacheUnavailableError as exc:
+                self._failed(exc)
+                raise
+            if stored is not NOT_NOW:
+                return stored
         return await self.ask(lambda: self.backend.get(space, key))
-
-    def get_failed(self, exc: CacheUnavailableError) -> None:
-        """Remember what `get` raised, if that was the backend's own."""
-        if self.get != self._get:
-            self.failed(exc)
 
     async def read(self, space: str, keys: Sequence[str], tags: Sequence[str] = ()) -> Read:
         """Return what is kept under these keys, and the tags' versions. Fails as `ask` does."""
@@ -90,7 +93,7 @@ class Store:
         try:
             answer = await self._in_time(call, more_s)
         except CacheUnavailableError as exc:
-            self.failed(exc)
+            self._failed(exc)
             raise
         if self._failures:
             self._answered()
@@ -118,12 +121,12 @@ class Store:
                 "this cache is not open", hint="use it inside `async with cache:`, or the Infra that it belongs to"
             )
 
-    def failed(self, exc: CacheUnavailableError) -> None:
+    def _failed(self, exc: CacheUnavailableError) -> None:
         """Remember that a call failed."""
         self._on_error()
         self._failures += 1
         self._rests_until = self._clock.monotonic() + _REST_S
-        self.get = self._get  # which asks for permission, and notices that the store answers again
+        self._get_now = None  # what is asked instead notices that the store answers again
         if self._failing_since is None:
             self._failing_since = self._clock.monotonic()
             _log.warning(

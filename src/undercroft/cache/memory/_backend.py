@@ -77,6 +77,9 @@ class MemoryCache:
 
     # --- Entries ----------------------------------------------------------------------------------------------------
 
+    def get_now(self, space: str, key: str) -> bytes | None:
+        return self._entries.get((space, key))
+
     async def get(self, space: str, key: str) -> bytes | None:
         return self._entries.get((space, key))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from undercroft.cache import CacheBackend, Item, Statistics
+from undercroft.cache import NOT_NOW, CacheBackend, Item, Statistics
 from undercroft.testing.conformance.cache._base import LONG_S, SHORT_S, PassTime, Promises, all_keys, put
 
 ODD_KEYS = ["a:b", "a b", "é ✓ 𝄞", "%", "a_c", "A", "{x}", "*", "[a]", "\\", "'", "x" * 600, "\x00\n"]
@@ -81,6 +81,21 @@ class EntryPromises(Promises):
         assert await backend.delete(space, ["a", "b", "none"]) == 2
         assert (await backend.read(space, ["a", "b", "c"])).values == (None, None, b"3")
         assert await backend.delete(space, ["a"]) == 0
+
+    async def test_what_is_known_now_is_what_would_be_read(
+        self, backend: CacheBackend, space: str, pass_time: PassTime
+    ) -> None:
+        get_now = getattr(backend, "get_now", lambda *_: NOT_NOW)
+        assert get_now(space, "a") in (None, NOT_NOW)
+        await put(backend, space, a=b"1", b=b"x" * 1_000_000)
+        assert get_now(space, "a") in (b"1", NOT_NOW)
+        assert get_now(space, "b") in (b"x" * 1_000_000, NOT_NOW)
+        await put(backend, space, SHORT_S, a=b"2")
+        assert get_now(space, "a") in (b"2", NOT_NOW)
+        await pass_time(SHORT_S * 1.2)
+        assert get_now(space, "a") in (None, NOT_NOW)
+        await backend.delete(space, ["b"])
+        assert get_now(space, "b") in (None, NOT_NOW)
 
 
 class SpacePromises(Promises):
