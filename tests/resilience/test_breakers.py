@@ -49,6 +49,10 @@ class FlakyStore(MemoryBreakers):
             raise BreakersUnavailableError("it is away")
         if self.mode == "stalled":
             await asyncio.Event().wait()
+        if self.mode == "slow":
+            await self._clock.sleep(0.1)
+        if self.mode == "closed":
+            raise NotOpenError("it is closed")
 
     async def read(self, name: str) -> Stored:
         await self._answer()
@@ -325,4 +329,31 @@ async def test_cancelled_while_it_asks_for_a_probe_takes_no_slot(
         assert task.cancelled()
         assert breaker.info().probes == 0
         assert [info.probes for info in await breakers.list()] == [0]
+    assert await call(breaker, "ok") == ["ok"]
+
+
+async def test_opening_while_the_store_is_asked_is_not_forgotten(
+    breakers: Breakers, store: FlakyStore, clock: VirtualClock
+) -> None:
+    changes: list[StateChange] = []
+    breaker = breakers.breaker("b", failure_threshold=1, on_state_change=changes.append)
+    await call(breaker, "ok")
+    await clock.advance(1)
+    store.mode = "slow"
+    looking = asyncio.ensure_future(call(breaker, "ok"))
+    await clock.advance(0.05)  # it has been told "closed", or will be
+    failing = asyncio.ensure_future(call(breaker, DOWN))
+    await clock.advance(1)
+    assert isinstance((await looking)[0], CircuitOpenError)
+    assert await failing == [DOWN]
+    store.mode = "up"
+    assert [change.after for change in changes] == ["open"]
+    assert [info.state for info in await breakers.list()] == ["open"]
+
+
+async def test_store_that_was_closed_under_a_call_does_not_fail_it(
+    breakers: Breakers, store: FlakyStore, clock: VirtualClock
+) -> None:
+    breaker = breakers.breaker("b")
+    store.mode = "closed"
     assert await call(breaker, "ok") == ["ok"]

@@ -16,6 +16,7 @@ import anyio
 import msgspec
 
 from undercroft._core.clock import Clock
+from undercroft._core.errors import NotOpenError
 from undercroft.resilience._breaker import _standing as rules
 from undercroft.resilience._breaker._protocol import BreakerStore, Stored
 from undercroft.resilience._breaker._standing import Change, Standing
@@ -94,6 +95,8 @@ class Sharing:
         except BreakersUnavailableError as exc:
             self._see_away(exc)
             raise
+        except NotOpenError as exc:  # closed while a call was under way
+            raise BreakersUnavailableError(exc.message) from exc
         if self._away_until is not None:
             self._away_until = None
             _log.info("the store of breakers (%s) answers again", self.store.name)
@@ -201,9 +204,12 @@ class SharedKeeper:
 
     async def _in_store(self, change: Change) -> None:
         async with self._turns:  # one at a time: an older answer must not come after a newer one
+            known = self.standing
             standing, now = await self._sharing.change(self._name, change, base=self._merged)
-            self.standing, self._is_ahead = standing, False
             self._offset_s = now - self._sharing.clock.monotonic()
+            if self.standing is known:
+                self.standing, self._is_ahead = standing, False
+            # Else it opened here while the store was asked, which must not be forgotten: whoever opened it shares it.
 
     def _merged(self, stored: Stored) -> Standing:
         """What is stored, but that a breaker which opened here, and which the store has as closed, is open."""
