@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager
-from functools import partial
-from typing import Any, Generic, Self, TypeVar, cast, get_args, overload
+from typing import Any, Self, TypeVar, cast, get_args, overload
 
 from undercroft._core.clock import Clock, SystemClock
 from undercroft._core.durations import Duration, to_seconds
-from undercroft.cache._counts import CacheStats, Counts
-from undercroft.cache._envelope import FORMAT, MISFITS, Codec, rewrap
-from undercroft.cache._errors import CacheMissError, CacheOptionError, CacheUnavailableError
-from undercroft.cache._leased import LEASE_S
-from undercroft.cache._lifetimes import Lifetimes, Ttl, window
-from undercroft.cache._look import Found, judged, look, versions_of
-from undercroft.cache._missing import MISSING
-from undercroft.cache._names import MOST, check_key, check_namespace, check_tags
-from undercroft.cache._protocol import CacheBackend, Item
+from undercroft.cache._counts import Counts
+from undercroft.cache._envelope import Codec
+from undercroft.cache._errors import CacheOptionError
+from undercroft.cache._lifetimes import Lifetimes, Ttl
+from undercroft.cache._names import MOST, check_key, check_namespace
+from undercroft.cache._protocol import CacheBackend
 from undercroft.cache._rules import Rules, Wanted, rules_of
-from undercroft.cache._shared import Shared, new_token
+from undercroft.cache._shared import Shared
+from undercroft.cache._writing import Writes
 
 T = TypeVar("T")
-D = TypeVar("D")
 V = TypeVar("V")
-_LONG_S = 30.0
-"""What a call that goes through many keys may take on top of the deadline."""
 
 
-class Cache(Generic[T]):
+class Cache(Writes[T]):
     """A cache over a backend. Opened by `async with`, or by the `Infra` it belongs to; closing it ends what is being
     computed.
 
@@ -164,202 +158,11 @@ class Cache(Generic[T]):
         view._counts = self._counts if is_same else Counts(f"{self._space}:{prefix.removesuffix(':')}")
         return view
 
-    # --- Reading ----------------------------------------------------------------------------------------------------
-
-    @overload
-    async def get(self, key: str) -> T | None: ...
-
-    @overload
-    async def get(self, key: str, default: D) -> T | D: ...
-
-    async def get(self, key: str, default: Any = None) -> Any:
-        """Return the fresh value under `key`, or `default`. `get(key, MISSING)` tells a stored `None` from none.
-
-        Each call returns a value of its own: changing it does not change the cache. A value that cannot be read (of
-        another type or version, damaged) is not there. Never fails because of the store.
+    def disabled(self) -> AbstractContextManager[None]:
+        """Switch this cache and its views off for a block, in the whole process: reads find nothing and writes keep
+        nothing, so that everything is computed. Deleting goes on, so that nothing is wrong afterwards. For tests.
         """
-        # On the path of every request: nothing here is more than it has to be.
-        if key.__class__ is not str or not 0 < len(key) <= MOST or not key.isascii():
-            check_key(key)
-        store = self._shared.store
-        try:
-            stored = await store.get(self._space, self._prefix + key)
-        except CacheUnavailableError:
-            return self._counted(Found(None, "unavailable"), default)
-        if stored is None:
-            self._counts.misses["absent"].add()
-            return default
-        try:
-            envelope = self._codec.decode(stored)
-        except MISFITS:
-            return self._counted(Found(None, self._codec.misfit(stored)), default)
-        if envelope.tags or envelope.format != FORMAT or envelope.version != self._codec.version:
-            return self._counted((await self._judged([stored]))[0], default)
-        fresh_for_s = envelope.fresh_for_s
-        if fresh_for_s is not None and store.backend.time() >= envelope.written_at + fresh_for_s:
-            self._counts.misses["expired"].add()
-            return default
-        self._counts.hits.add()
-        return envelope.data
-
-    async def require(self, key: str) -> T:
-        """Return the fresh value under `key`.
-
-        Raises:
-            CacheMissError: There is none, or the store does not answer.
-        """
-        value = await self.get(key, MISSING)
-        if value is MISSING:
-            raise CacheMissError(
-                f"there is nothing fresh under {key!r}",
-                key=key,
-                hint="get() returns a default instead; get_or_set() computes what is missing",
-            )
-        return value
-
-    async def exists(self, key: str) -> bool:
-        """Tell whether there is a fresh value that can be read. False when the store does not answer; not counted."""
-        check_key(key)
-        try:
-            found = await look(self._shared.store, self._space, self._prefix + key, self._codec)
-        except CacheUnavailableError:
-            return False
-        return found.is_fresh
-
-    async def get_many(self, keys: Iterable[str]) -> dict[str, T]:
-        """Return the fresh values there are, by key; in one round trip, and a second one if some have tags."""
-        wanted = list(dict.fromkeys(keys))
-        for key in wanted:
-            check_key(key)
-        if not wanted:
-            return {}
-        try:
-            read = await self._shared.store.read(self._space, [self._prefix + key for key in wanted])
-        except CacheUnavailableError:
-            found = [Found(None, "unavailable")] * len(wanted)
-        else:
-            found = await self._judged(read.values)
-        answers = {key: self._counted(one, MISSING) for key, one in zip(wanted, found, strict=True)}
-        return {key: value for key, value in answers.items() if value is not MISSING}
-
-    async def _judged(self, stored: Sequence[bytes | None]) -> list[Found]:
-        """Say of what use these are; what the store does not tell of their tags makes them none."""
-        opened = [self._codec.open(data) for data in stored]
-        tags = tuple({tag: None for one in opened if not isinstance(one, str) for tag in one.tags or ()})
-        store = self._shared.store
-        versions: dict[str, str | None] | None = {}
-        if tags:
-            try:
-                versions = versions_of(tags, (await store.read(self._space, (), tags)).versions)
-            except CacheUnavailableError:
-                versions = None
-        now = store.time()
-        return [judged(one, versions, now) for one in opened]
-
-    def _counted(self, found: Found, default: Any) -> Any:
-        if found.envelope is None or not found.is_fresh:
-            self._counts.miss(found.reason)
-            return default
-        self._counts.hits.add()
-        return found.envelope.data
-
-    # --- Writing ----------------------------------------------------------------------------------------------------
-
-    async def set(
-        self,
-        key: str,
-        value: T,
-        ttl: Ttl | None = None,
-        *,
-        ttl_ms: float | None = None,
-        tags: Iterable[str] = (),
-        stale: Duration | None = None,
-    ) -> None:
-        """Store a value, whatever was there. What is being computed for this key meanwhile is not stored over it.
-
-        Args:
-            ttl: How long it is fresh: seconds, a `timedelta`, text such as `"5m"`, or `NO_EXPIRY`.
-            ttl_ms: The same in milliseconds.
-            tags: What it depends on: `invalidate_tags` of one makes it invalid. If another process may invalidate one
-                while the value is being made, use `get_or_set`, which reads the tags' versions before.
-            stale: For how long after the ttl `get_or_set(stale=…)` and `stale_on_error` may serve it.
-
-        Raises:
-            MissingTTLError: There is no ttl, neither here nor as the cache's default.
-            CacheOptionError: The ttl is 0, negative or no duration.
-            CacheKeyError: The key or a tag is not valid.
-            CacheValueError: The value has no JSON form, or would come back as something else.
-            CacheUnavailableError: The store did not take it, or did not say so.
-        """
-        await self._set({key: value}, f"set({key!r})", ttl, ttl_ms, tags, stale)
-
-    async def set_many(
-        self,
-        values: Mapping[str, T],
-        ttl: Ttl | None = None,
-        *,
-        ttl_ms: float | None = None,
-        tags: Iterable[str] = (),
-        stale: Duration | None = None,
-    ) -> None:
-        """Store these values by key, in one round trip; not as one: others may see some of them first. See `set`."""
-        await self._set(values, "set_many()", ttl, ttl_ms, tags, stale)
-
-    async def _set(
-        self,
-        values: Mapping[str, T],
-        call: str,
-        ttl: Ttl | None,
-        ttl_ms: float | None,
-        tags: Iterable[str],
-        stale: Duration | None,
-    ) -> None:
-        for key in values:
-            check_key(key)
-        rules = Rules(
-            fresh_for_s=self._lifetimes.seconds(ttl, ttl_ms, call),
-            stale_s=window(stale, "stale"),
-            tags=check_tags(tags) if tags else (),
-        )
-        data = {key: self._codec.encode(value, what=call)[0] for key, value in values.items()}
-        store, space = self._shared.store, self._space
-        versions: dict[str, str | None] = {}
-        if rules.tags:
-            ttl_s = rules.kept_s(rules.fresh_for_s)
-            made = await store.insist(lambda: store.backend.ensure_tags(space, rules.tags, ttl_s=ttl_s))
-            versions = versions_of(rules.tags, made)
-        items = [self._item(key, one, rules, versions) for key, one in data.items()]
-        await store.insist(lambda: store.backend.write(space, items))
-
-    def _item(self, key: str, data: bytes, rules: Rules, versions: Mapping[str, str | None]) -> Item:
-        fresh_s = self._lifetimes.jittered(rules.fresh_for_s)
-        stored = self._codec.wrap(data, written_at=self._shared.store.time(), fresh_for_s=fresh_s, tags=versions)
-        return Item(self._prefix + key, stored, rules.kept_s(fresh_s))
-
-    async def touch(self, key: str, ttl: Ttl | None = None, *, ttl_ms: float | None = None) -> bool:
-        """Have a fresh value live until `ttl` from now, and tell whether it does.
-
-        False when there is none, when it was written or deleted meanwhile, or when it is being computed anew.
-
-        Raises:
-            CacheUnavailableError: The store did not answer; it may live longer or not.
-        """
-        check_key(key)
-        fresh_s = self._lifetimes.jittered(self._lifetimes.seconds(ttl, ttl_ms, f"touch({key!r})"))
-        store, space, full, token = self._shared.store, self._space, self._prefix + key, new_token()
-        # Under a lease: what is set or deleted meanwhile ends it, and is not written over.
-        if not await store.insist(lambda: store.backend.take_lease(space, full, token, ttl_s=LEASE_S)):
-            return False
-        read = await store.insist(lambda: store.backend.read(space, (full,)))
-        (found,) = await self._judged(read.values)
-        if not found.is_fresh or read.values[0] is None:
-            await store.insist(lambda: store.backend.end_lease(space, full, token))
-            return False
-        if found.envelope is not None and found.envelope.tags:
-            tags = tuple(found.envelope.tags)
-            await store.insist(lambda: store.backend.ensure_tags(space, tags, ttl_s=fresh_s))
-        item = Item(full, rewrap(read.values[0], written_at=store.time(), fresh_for_s=fresh_s), fresh_s)
-        return await store.insist(lambda: store.backend.write_leased(space, item, token))
+        return self._shared.off()
 
     # --- Computing --------------------------------------------------------------------------------------------------
 
@@ -476,113 +279,3 @@ class Cache(Generic[T]):
             what=key,
         )
         return cast("T | None", await self._shared.computing.answer(self._shared.store, wanted))
-
-    # --- Forgetting -------------------------------------------------------------------------------------------------
-
-    async def delete(self, key: str) -> bool:
-        """Forget a value, and tell whether there was one. What is being computed for it meanwhile is not stored.
-
-        Raises:
-            CacheUnavailableError: The store did not answer; the value may be there still.
-        """
-        return await self.delete_many((key,)) == 1
-
-    async def delete_many(self, keys: Iterable[str]) -> int:
-        """Forget these values, and return how many there were. See `delete`."""
-        wanted = list(dict.fromkeys(keys))
-        for key in wanted:
-            check_key(key)
-        real, full = self._shared.real, [self._prefix + key for key in wanted]
-        return await real.insist(lambda: real.backend.delete(self._space, full)) if full else 0
-
-    async def remove(self, key: str) -> bool:
-        """The same as `delete`."""
-        return await self.delete(key)
-
-    async def del_(self, key: str) -> bool:
-        """The same as `delete`."""
-        return await self.delete(key)
-
-    async def clear(self, *, prefix: str = "", dry_run: bool = False) -> int:
-        """Forget every value of this cache whose key begins with `prefix`, and return how many there were.
-
-        Nothing else in the store is touched: not what other namespaces hold, nor a queue in the same Redis. What is
-        written while this runs may stay; what was being computed is not stored.
-
-        Args:
-            dry_run: Count only.
-
-        Raises:
-            CacheUnavailableError: The store did not answer; some may be there still.
-        """
-        if dry_run:
-            return sum([1 async for _ in self.iter_keys(prefix=prefix)])
-        real, begin = self._shared.real, self._prefix + prefix
-        return await real.insist(lambda: real.backend.clear(self._space, prefix=begin), more_s=_LONG_S)
-
-    async def invalidate_tags(self, *tags: str) -> None:
-        """Make every value invalid that has one of these tags, in this cache's namespace, its views included.
-
-        From when this returns, no such value is returned, also none that is being computed now.
-
-        Raises:
-            CacheUnavailableError: The store did not answer; they may be valid still.
-        """
-        checked = check_tags(tags)
-        real = self._shared.real
-        if checked:
-            await real.insist(lambda: real.backend.invalidate_tags(self._space, checked))
-
-    # --- Looking into it --------------------------------------------------------------------------------------------
-
-    async def iter_keys(self, *, prefix: str = "") -> AsyncIterator[str]:
-        """Yield the keys that begin with `prefix`, in no order, each once. Some may not be fresh any more.
-
-        Raises:
-            CacheUnavailableError: The store does not answer.
-        """
-        store, begin, own = self._shared.real, self._prefix + prefix, len(self._prefix)
-        cursor: str | None = None
-        seen: set[str] = set()
-        while True:
-            page = await store.insist(partial(store.backend.keys, self._space, prefix=begin, limit=500, cursor=cursor))
-            for key in page.keys:
-                if key not in seen:
-                    seen.add(key)
-                    yield key[own:]
-            cursor = page.cursor
-            if cursor is None:
-                return
-
-    async def list_keys(self, *, prefix: str = "", limit: int = 100) -> list[str]:
-        """Return at most `limit` of the keys that begin with `prefix`. See `iter_keys`."""
-        keys: list[str] = []
-        async for key in self.iter_keys(prefix=prefix):
-            if len(keys) >= limit:
-                break
-            keys.append(key)
-        return keys
-
-    async def stats(self) -> CacheStats:
-        """Return what this cache did in this process, and how much its namespace holds."""
-        counts, real = self._counts, self._shared.real
-        try:
-            held = await real.ask(lambda: real.backend.statistics(self._space), more_s=_LONG_S)
-        except CacheUnavailableError:
-            held = None
-        return CacheStats(
-            hits=counts.hits.value,
-            misses=counts.misses.numbers(),
-            computed=counts.computed.numbers(),
-            coalesced=counts.coalesced.value,
-            stale_served=counts.stale.numbers(),
-            store_errors=counts.store_errors.value,
-            entries=None if held is None else held.entries,
-            size_bytes=None if held is None else held.size_bytes,
-        )
-
-    def disabled(self) -> AbstractContextManager[None]:
-        """Switch this cache and its views off for a block, in the whole process: reads find nothing and writes keep
-        nothing, so that everything is computed. Deleting goes on, so that nothing is wrong afterwards. For tests.
-        """
-        return self._shared.off()
