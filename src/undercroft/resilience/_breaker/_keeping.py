@@ -206,9 +206,9 @@ class SharedKeeper:
         async with self._turns:  # one at a time: an older answer must not come after a newer one
             known = self.standing
             standing, now = await self._sharing.change(self._name, change, base=self._merged)
-            self._offset_s = now - self._sharing.clock.monotonic()
             if self.standing is known:
                 self.standing, self._is_ahead = standing, False
+                self._offset_s = now - self._sharing.clock.monotonic()
             # Else it opened here while the store was asked, which must not be forgotten: whoever opened it shares it.
 
     def _merged(self, stored: Stored) -> Standing:
