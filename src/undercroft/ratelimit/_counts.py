@@ -21,7 +21,7 @@ class LimitCounts:
             labels=("policy", "failure", "fail"),
         )
         self._allowed: dict[str, CounterSeries] = {}
-        self._refused: dict[tuple[str, bool], CounterSeries] = {}
+        self._limited: dict[str, CounterSeries] = {}
 
     def allowed(self, policy: str) -> None:
         """Count what was allowed."""
@@ -33,12 +33,15 @@ class LimitCounts:
 
     def refused(self, decision: Decision) -> None:
         """Count a refusal, or what would have been one."""
-        kept = decision.policy, decision.is_dry_run
+        policy = decision.policy
+        if decision.is_dry_run:
+            self._checks.increment(policy=policy, outcome="dry_run")
+            return
         try:
-            self._refused[kept].increment()
+            self._limited[policy].increment()
         except KeyError:
-            self._refused[kept] = self._checks.labels(kept[0], "dry_run" if kept[1] else "limited")
-            self._refused[kept].increment()
+            self._limited[policy] = self._checks.labels(policy, "limited")
+            self._limited[policy].increment()
 
     def failed(self, policy: str, failure: Failure, fail: str) -> None:
         """Count a check without the store."""

@@ -123,7 +123,9 @@ class RateLimits:
         now, verdicts = self._local.check_now(plan, key, cost, token or "")
         decision = decision_of(plan, now, verdicts, cost, token)
         if decision.retry_after:
-            self._refused_here(plan, key, decision)
+            self._counts.refused(decision)
+            if self._local.note_now(plan.policy, key, now, now + int(decision.retry_after * 1e6)):
+                tell(decision)
         else:
             self._counts.allowed(plan.policy)
             if decision.is_near_limit:
@@ -277,12 +279,6 @@ class RateLimits:
 
     def _deadline(self) -> Deadline:
         return Deadline(self._clock, None if self._local is not None else self._timeout_s)
-
-    def _refused_here(self, plan: Plan, key: str, decision: Decision) -> None:
-        self._counts.refused(decision)
-        store = cast("LocalStore", self._local)
-        if store.note_now(plan.policy, key, int(decision.retry_after * 1e6), 1):
-            tell(decision)
 
 
 def required(decision: Decision) -> Decision:

@@ -81,5 +81,5 @@ class LocalStore(LimitStore, Protocol):
     def check_now(self, plan: Plan, key: str, cost: int, token: str = "") -> Answer:
         """As `check`."""
 
-    def note_now(self, policy: str, key: str, wait_us: int, refusals: int) -> bool:
-        """As `note`; tells whether the key was not limited before."""
+    def note_now(self, policy: str, key: str, now: int, until: int) -> bool:
+        """As `note`, for one refusal at an instant of the store; tells whether the key was not limited before."""

@@ -118,25 +118,26 @@ class MemoryLimits:
 
     # --- Who is limited ---------------------------------------------------------------------------------------------
 
-    def note_now(self, policy: str, key: str, wait_us: int, refusals: int) -> bool:
-        now = int((self._monotonic() + self._start) * 1e6)
-        noted = self._noted.get(policy)
-        if noted is None:
-            noted = self._noted[policy] = OrderedDict()
-        known = noted.get(key)
-        if known is None or known.until < now:
-            noted[key] = _Noted(now, now + wait_us, refusals)
-            noted.move_to_end(key)
-            while len(noted) > _MOST_NOTED:
-                noted.popitem(last=False)
-            return True
-        if known.until < now + wait_us:
-            known.until = now + wait_us
-        known.refusals += refusals
-        return False
+    def note_now(self, policy: str, key: str, now: int, until: int, refusals: int = 1) -> bool:
+        try:
+            known = self._noted[policy][key]
+        except KeyError:
+            known = None
+        if known is not None and known.until > now:
+            if known.until < until:
+                known.until = until
+            known.refusals += refusals
+            return False
+        noted = self._noted.setdefault(policy, OrderedDict())
+        noted[key] = _Noted(now, until, refusals)
+        noted.move_to_end(key)
+        while len(noted) > _MOST_NOTED:
+            noted.popitem(last=False)
+        return True
 
     async def note(self, policy: str, key: str, *, wait_us: int, refusals: int) -> None:
-        self.note_now(policy, key, wait_us, refusals)
+        now = self._now()
+        self.note_now(policy, key, now, now + wait_us, refusals)
 
     async def limited(self, policies: Sequence[str], limit: int) -> list[LimitedKey]:
         now = self._now()

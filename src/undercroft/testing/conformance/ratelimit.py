@@ -170,7 +170,11 @@ class LimitStoreConformance:
 
     @pytest.mark.parametrize("kind", LIMITS)
     async def test_limit_that_is_lowered_leaves_nothing_and_not_less(self, limits: RateLimits, kind: str) -> None:
-        lowered = {"token bucket": TokenBucket(2, "1/s"), "gcra": Gcra("1/s", 2), "leaky bucket": LeakyBucket(2, "1/s")}
+        lowered: dict[str, Limit] = {
+            "token bucket": TokenBucket(2, "1/s"),
+            "gcra": Gcra("1/s", 2),
+            "leaky bucket": LeakyBucket(2, "1/s"),
+        }
         plain = LIMITS[kind]
         less: Limit
         if isinstance(plain, Quota):
