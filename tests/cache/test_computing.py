@@ -13,6 +13,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from tests._spans import taken_spans
 from undercroft._core.clock import VirtualClock
 from undercroft.cache import (
     NO_EXPIRY,
@@ -394,3 +395,12 @@ async def test_everything_is_counted(clock: VirtualClock, store: MemoryCache) ->
 
 async def test_without_reads_there_is_no_hit_rate(cache: Cache[Any]) -> None:
     assert (await cache.stats()).hit_rate is None
+
+
+async def test_a_computation_is_a_span_and_a_hit_is_none(cache: Cache[Any]) -> None:
+    with taken_spans() as spans:
+        await cache.get_or_set("user:7", Counting())
+        await cache.get_or_set("user:7", Counting())
+    (span,) = spans
+    assert span.name == "compute app"
+    assert span.attributes["undercroft.cache.key"] == "user:7"

@@ -90,7 +90,7 @@ class Computing:
             try:
                 return await self._leased(store, wanted, found).fly(flight)
             except Exception as exc:
-                _log.warning("cached value could not be refreshed", exc, call=wanted.what)
+                _log.warning("cached value could not be refreshed", exc, key=wanted.what)
                 raise
 
         self._flights.refresh(_flight_key(wanted), wanted.what, fly)
@@ -108,7 +108,7 @@ class Computing:
             if not found.is_stale_within(wanted.rules.stale_on_error_s):
                 raise
             if is_mine:
-                _log.warning("cached value could not be computed: a stale one is served", exc, call=wanted.what)
+                _log.warning("cached value could not be computed: a stale one is served", exc, key=wanted.what)
             return True, self._instead(wanted, found)
         if not is_mine:
             wanted.counts.coalesced.add()

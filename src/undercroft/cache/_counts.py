@@ -79,6 +79,7 @@ class Counts:
     """Counts for one cache, or one view of it; `name` is its label."""
 
     def __init__(self, name: str) -> None:
+        self.name = name
         self.hits = Tally(
             Counter("undercroft_cache_hits_total", help="Reads that a cache answered.", labels=("cache",)).labels(name)
         )

@@ -22,6 +22,7 @@ from undercroft.monitoring import library_span
 
 LEASE_S = 5.0
 """How long after the last sign of life of who computes another one begins; a sign is given each third of it."""
+KEY = "undercroft.cache.key"
 _log = Logger(module="undercroft.cache")
 
 
@@ -77,7 +78,7 @@ class Leased:
             if left_s <= 0:
                 _log.warning(
                     "cached value is computed elsewhere for too long: computing it here as well",
-                    call=self._wanted.what,
+                    key=self._wanted.what,
                     waited_s=self._wanted.rules.wait_s,
                 )
                 return False
@@ -151,7 +152,8 @@ class Leased:
     async def _call(self) -> Any:
         started = self._clock.monotonic()
         try:
-            with library_span(f"compute {self._wanted.what}"):
+            # Not the key in the name, of which there is one for each customer.
+            with library_span(f"compute {self._wanted.counts.name}", attributes={KEY: self._wanted.what}):
                 return await self._begin()
         except Exception:
             self._wanted.counts.computation("failed", self._clock.monotonic() - started)

@@ -19,6 +19,9 @@ D = TypeVar("D")
 LONG_S = 30.0
 """What a call that goes through many keys may take on top of the deadline."""
 
+_COUNT_S = 2.0
+"""The same for counting, which somebody waits for in front of a screen."""
+
 
 class Reads(Generic[T]):
     """What of a cache only looks."""
@@ -161,7 +164,7 @@ class Reads(Generic[T]):
         """Return what this cache did in this process, and how much its namespace holds."""
         counts, real = self._counts, self._shared.real
         try:
-            held = await real.ask(lambda: real.backend.statistics(self._space), more_s=LONG_S)
+            held = await real.ask(lambda: real.backend.statistics(self._space), more_s=_COUNT_S)
         except CacheUnavailableError:
             held = None
         return CacheStats(
