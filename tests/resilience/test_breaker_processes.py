@@ -13,7 +13,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests._services._server import Service
+from tests.connections.redis._servers import RedisServer
 from undercroft.resilience import create_breakers
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -57,8 +57,8 @@ def let_in(process: subprocess.Popen[str]) -> int:
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/breakers.db"
-    redis: Service = request.getfixturevalue("redis")
-    return f"redis://{redis.host}:{redis.port}"
+    server: RedisServer = request.getfixturevalue("redis_server")
+    return server.url
 
 
 async def trip(url: str, name: str) -> None:

@@ -12,6 +12,7 @@ from undercroft.resilience import (
     BreakerState,
     BreakerStore,
     Bulkhead,
+    Chaos,
     CircuitBreaker,
     CircuitOpenError,
     Fallback,
@@ -53,6 +54,7 @@ async def calls() -> None:
     assert_type(await Hedge("50ms").call(charge, "a"), float)
     assert_type(await breaker.call(charge, "a"), float)
     assert_type(await breaker.execute(charge, "a"), float)
+    assert_type(await Chaos(failure_rate=0.1, error=ValueError).call(charge, "a"), float)
     assert_type(await Fallback(None).call(charge, "a"), float | None)
     assert_type(await Fallback("x").call(charge, "a"), float | str)
     assert_type(await Pipeline(Retry(), breaker, Fallback(0.0), Own()).call(charge, "a"), float)

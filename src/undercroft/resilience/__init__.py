@@ -37,12 +37,14 @@ if TYPE_CHECKING:
     from undercroft.resilience._breaker._schemes import create_breakers, open_breaker_store
     from undercroft.resilience._budget import RetryBudget
     from undercroft.resilience._bulkhead import Bulkhead
+    from undercroft.resilience._chaos import Chaos
     from undercroft.resilience._errors import (
         BreakerNotFoundError,
         BreakersUnavailableError,
         BulkheadFullError,
         CallTimeoutError,
         CircuitOpenError,
+        InjectedFaultError,
         PolicyError,
     )
     from undercroft.resilience._fallback import Fallback
@@ -120,6 +122,7 @@ __all__ = [
     "Bulkhead",
     "BulkheadFullError",
     "CallTimeoutError",
+    "Chaos",
     "CircuitBreaker",
     "CircuitOpenError",
     "CompensationContext",
@@ -128,6 +131,7 @@ __all__ = [
     "Granted",
     "Hedge",
     "Held",
+    "InjectedFaultError",
     "Jitter",
     "Lease",
     "Lock",
@@ -212,12 +216,14 @@ __getattr__ = load_late(
         "_breaker._schemes": ("create_breakers", "open_breaker_store"),
         "_budget": ("RetryBudget",),
         "_bulkhead": ("Bulkhead",),
+        "_chaos": ("Chaos",),
         "_errors": (
             "BreakerNotFoundError",
             "BreakersUnavailableError",
             "BulkheadFullError",
             "CallTimeoutError",
             "CircuitOpenError",
+            "InjectedFaultError",
             "PolicyError",
         ),
         "_fallback": ("Fallback",),

@@ -6,7 +6,8 @@ UndercroftError
 ├── CircuitOpenError                       UC5203  unavailable  the breaker lets no call through now
 ├── BulkheadFullError                      UC5204  refused      as many calls run and wait as are allowed
 ├── BreakerNotFoundError   (LookupError)   UC5205  misuse       no breaker of this name is known
-└── BreakersUnavailableError               UC5206  unavailable  the store of shared breakers did not answer
+├── BreakersUnavailableError               UC5206  unavailable  the store of shared breakers did not answer
+└── InjectedFaultError     (ConnectionError)  UC5207  unavailable  `Chaos` was told to raise it
 
 What the called function raises passes through every policy as it is.
 """
@@ -87,6 +88,14 @@ class BreakersUnavailableError(UndercroftError):
     """
 
     code = "UC5206"
+    kind = Kind.UNAVAILABLE
+    http_status = 503
+
+
+class InjectedFaultError(UndercroftError, ConnectionError):
+    """What `Chaos` raises unless it is told otherwise; other policies take it for a service that is away."""
+
+    code = "UC5207"
     kind = Kind.UNAVAILABLE
     http_status = 503
 
