@@ -262,8 +262,8 @@ async def test_ttl_that_is_not_possible_is_told(locks: Locks, ttl: Any) -> None:
             await lease.extend(ttl)
 
 
-@pytest.mark.parametrize("name", ["", "x" * 201, "a{b}", "}", "a\nb", "\x00", "\ud800"])
-def test_name_that_is_not_possible_is_told(name: str) -> None:
+@pytest.mark.parametrize("name", ["", "x" * 201, "a{b}", "}", "a\nb", "\x00", "\ud800", 5, None])
+def test_name_that_is_not_possible_is_told(name: Any) -> None:
     with pytest.raises(LockDefinitionError):
         Lock(name)
 

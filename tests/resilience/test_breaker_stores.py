@@ -12,10 +12,10 @@ import pytest
 from tests._services._server import Service
 from undercroft._core.clock import SystemClock, VirtualClock
 from undercroft._core.errors import ConfigError
+from undercroft._core.stores import REDIS_SCHEMES
 from undercroft._core.url import Url, UrlError
 from undercroft.connections.redis import RedisConnection
 from undercroft.resilience import BreakersUnavailableError, create_breakers, open_breaker_store
-from undercroft.resilience._breaker._schemes import REDIS_SCHEMES
 from undercroft.resilience._breaker.memory import MemoryBreakers
 from undercroft.resilience._breaker.redis import RedisBreakers
 from undercroft.resilience._breaker.sqlite import SqliteBreakers

@@ -1,9 +1,8 @@
-"""How the commands on the cache, the locks, the limits and the breakers open that one store and nothing else."""
+"""How the commands on the cache, the locks, the limits, the breakers and the sagas open that part and nothing else."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
 from typing import Any, Literal, TypeVar
 
 from undercroft.cli._output import kept_for_json
@@ -13,7 +12,7 @@ T = TypeVar("T")
 
 def on_store(
     app: str,
-    name: Literal["breakers", "cache", "limits", "locks"],
+    name: Literal["breakers", "cache", "limits", "locks", "sagas"],
     action: Callable[[Any], Awaitable[T]],
     *,
     as_json: bool = False,
@@ -24,10 +23,8 @@ def on_store(
     from undercroft.cli._finding import load_infra
 
     async def run() -> T:
-        async with AsyncExitStack() as opened:
-            if (connection := infra.stores.connection(name)) is not None:  # that of `infra.redis`, which it shares
-                await opened.enter_async_context(connection)
-            return await action(await opened.enter_async_context(getattr(infra, name)))
+        async with infra.only(name) as part:
+            return await action(part)
 
     with kept_for_json(as_json):
         infra = load_infra(app)

@@ -9,8 +9,9 @@ import click
 
 from undercroft.cli._exit_codes import ExitCode
 from undercroft.cli._on_queue import shown_instant
+from undercroft.cli._on_store import on_store
 from undercroft.cli._options import app_argument, debug_option, dry_run_option, json_option, limit_option
-from undercroft.cli._output import kept_for_json, print_json, print_table
+from undercroft.cli._output import print_json, print_table
 
 if TYPE_CHECKING:
     from undercroft.resilience import CompensationReport, SagaInfo, Sagas, StepReport
@@ -132,14 +133,4 @@ def resume(*, app: str, saga_id: str, dry_run: bool) -> None:
 
 
 def _on_sagas(app: str, action: Callable[[Sagas], Awaitable[T]], *, as_json: bool = False) -> T:
-    import asyncio
-
-    from undercroft.cli._finding import load_infra
-
-    async def run() -> T:
-        async with infra.queue:  # the sagas are kept by the queue's engine
-            return await action(infra.sagas)
-
-    with kept_for_json(as_json):
-        infra = load_infra(app)
-        return asyncio.run(run())
+    return on_store(app, "sagas", action, as_json=as_json)

@@ -6,28 +6,15 @@ from importlib.util import find_spec
 
 from undercroft._core.clock import Clock
 from undercroft._core.errors import MissingExtraError
-from undercroft._core.extras import Schemes
+from undercroft._core.stores import REDIS_SCHEMES, store_schemes
 from undercroft._core.url import Url
 from undercroft.queue._protocol import Engine
 
-_REDIS = "undercroft.queue.redis:RedisQueue"
-# Those of `undercroft.connections.redis`, which is not imported for their names; a test compares them.
-_REDIS_SCHEMES = (
-    "redis",
-    "rediss",
-    "redis+unix",
-    "redis+sentinel",
-    "rediss+sentinel",
-    "redis+cluster",
-    "rediss+cluster",
-)
-SCHEMES = Schemes(
+SCHEMES = store_schemes(
     "queue",
-    {
-        "memory": "undercroft.queue.memory:MemoryQueue",
-        "sqlite": "undercroft.queue.sqlite:SqliteQueue",
-        **dict.fromkeys(_REDIS_SCHEMES, _REDIS),
-    },
+    memory="undercroft.queue.memory:MemoryQueue",
+    sqlite="undercroft.queue.sqlite:SqliteQueue",
+    redis="undercroft.queue.redis:RedisQueue",
 )
 
 
@@ -38,7 +25,7 @@ def open_engine(url: Url, *, what: str, clock: Clock | None = None) -> Engine:
         ConfigError: There is no engine for the scheme, or an option of the URL is wrong.
         MissingExtraError: A package that the engine needs is not installed.
     """
-    if url.scheme in _REDIS_SCHEMES:
+    if url.scheme in REDIS_SCHEMES:
         _require_bullmq(f"{what}: a queue on {url.scheme}://")
     engine: Engine = SCHEMES.load(url, what=what).from_url(url, what=what, clock=clock)
     return engine

@@ -5,7 +5,7 @@ UndercroftError
 ├── CallTimeoutError       (TimeoutError)  UC5202  unavailable  a call took longer than its policy allows
 ├── CircuitOpenError                       UC5203  unavailable  the breaker lets no call through now
 ├── BulkheadFullError                      UC5204  refused      as many calls run and wait as are allowed
-├── BreakerNotFoundError   (LookupError)   UC5205  misuse       no breaker of this name is known
+├── BreakerNotFoundError   (LookupError)   UC5205  refused      no breaker of this name is known
 ├── BreakersUnavailableError               UC5206  unavailable  the store of shared breakers did not answer
 └── InjectedFaultError     (ConnectionError)  UC5207  unavailable  `Chaos` was told to raise it
 
@@ -74,10 +74,13 @@ class BreakerNotFoundError(UndercroftError, LookupError):
     """No breaker of this name is known, neither here nor in the store. `breaker` is the name."""
 
     code = "UC5205"
+    kind = Kind.REFUSED
     http_status = 404
 
     def __init__(self, message: str, *, breaker: str, near: Sequence[str]) -> None:
-        super().__init__(message, near=near, hint="a breaker is known once it was made here, or opened anywhere")
+        super().__init__(
+            message, near=near, hint="a breaker is known once it was called, or forced, in any process of this store"
+        )
         self.breaker = breaker
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from undercroft._core.clock import Clock
 from undercroft._core.durations import Duration
-from undercroft._core.extras import Schemes
+from undercroft._core.stores import open_store, store_schemes
 from undercroft._core.url import Url
 from undercroft.resilience._breaker._breakers import Breakers
 from undercroft.resilience._breaker._protocol import BreakerStore
@@ -15,22 +15,11 @@ if TYPE_CHECKING:
     from undercroft.connections.redis import RedisConnection
 
 _HERE = "undercroft.resilience._breaker"
-REDIS_SCHEMES = (
-    "redis",
-    "rediss",
-    "redis+unix",
-    "redis+sentinel",
-    "rediss+sentinel",
-    "redis+cluster",
-    "rediss+cluster",
-)
-SCHEMES = Schemes(
-    "breakers",
-    {
-        "memory": f"{_HERE}.memory:MemoryBreakers",
-        "sqlite": f"{_HERE}.sqlite:SqliteBreakers",
-        **dict.fromkeys(REDIS_SCHEMES, f"{_HERE}.redis:RedisBreakers"),
-    },
+SCHEMES = store_schemes(
+    "store of breakers",
+    memory=f"{_HERE}.memory:MemoryBreakers",
+    sqlite=f"{_HERE}.sqlite:SqliteBreakers",
+    redis=f"{_HERE}.redis:RedisBreakers",
 )
 
 
@@ -47,11 +36,7 @@ def open_breaker_store(
         ConfigError: There is no store for the scheme, or an option of the URL is wrong.
         MissingExtraError: A package that it needs is not installed.
     """
-    kind = SCHEMES.load(url, what=what)
-    if url.scheme in REDIS_SCHEMES:
-        store: BreakerStore = kind.from_url(url, what=what, clock=clock, redis=redis)
-    else:
-        store = kind.from_url(url, what=what, clock=clock)
+    store: BreakerStore = open_store(SCHEMES, url, what=what, clock=clock, redis=redis)
     return store
 
 

@@ -95,7 +95,7 @@ class RedisBreakers:
             yield
         except RedisError as exc:
             # Refused (memory full, a wrong password) too: whatever it is, the store does not do its work.
-            raise BreakersUnavailableError(f"{self._redis.place}: {exc.message}", hint=exc.hint) from exc
+            raise BreakersUnavailableError(exc.message, hint=exc.hint) from exc
 
 
 def _stored(raw: bytes | None, now: float) -> Stored:

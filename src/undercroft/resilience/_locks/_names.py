@@ -10,17 +10,21 @@ MIN_TTL_S = 0.1
 MAX_TTL_S = 86400.0
 
 
-def check_name(name: str) -> str:
+def check_name(name: object) -> str:
     """Return `name`.
 
     Raises:
-        LockDefinitionError: It is empty, longer than 200 characters, or has braces, control characters or half a
-            surrogate pair in it. (On Redis, what stands in braces says which server of a cluster has the key.)
+        LockDefinitionError: It is no text, is empty, is longer than 200 characters, or has braces, control characters
+            or half a surrogate pair in it. (On Redis, what stands in braces says which server of a cluster has the
+            key.)
     """
+    if not isinstance(name, str):
+        raise LockDefinitionError(f"{name!r:.60} is not a lock's name", hint=f"give text of 1 to {MAX_NAME} characters")
     if not 0 < len(name) <= MAX_NAME:
         shown = f"{name[:40]}…" if len(name) > MAX_NAME else name
         raise LockDefinitionError(
-            f"{shown!r} is not a lock's name: it has {len(name)} characters", hint=f"give text of 1 to {MAX_NAME}"
+            f"{shown!r} is not a lock's name: it has {len(name)} characters",
+            hint=f"give text of 1 to {MAX_NAME} characters",
         )
     bad = next((character for character in name if character in "{}" or not _is_printable(character)), None)
     if bad is not None:
