@@ -6,6 +6,8 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable
 
+import anyio
+
 from undercroft._core.clock import Clock
 
 _FIRST_PAUSE_S = 0.005
@@ -49,7 +51,8 @@ class LeaseWaits:
             with self._clock.cancel_after(timeout_s):
                 pause_s = _FIRST_PAUSE_S
                 while await is_held() and not waiter.done():
-                    with self._clock.cancel_after(pause_s * random.uniform(0.75, 1)):
+                    # By the host's time: another process does not live by this one's clock.
+                    with anyio.move_on_after(pause_s * random.uniform(0.75, 1)):
                         await asyncio.shield(waiter)
                     pause_s = min(pause_s * _GROWTH, self._longest_pause_s)
         finally:
