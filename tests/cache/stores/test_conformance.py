@@ -20,6 +20,7 @@ from undercroft.testing.conformance.cache import CacheBackendConformance, CacheC
 
 pytestmark = pytest.mark.anyio
 READY_S = 5.0
+HEARD_S = 0.02
 
 
 class TestSqliteBackend(CacheBackendConformance):
@@ -97,10 +98,6 @@ class TestCacheOnTwoTiers(OnServerTime, CacheConformance):
 class Settling(TieredCache):
     """A tier whose changes return when every listener has had the time to hear of them."""
 
-    async def _settled(self, answer: Any) -> Any:
-        await anyio.sleep(0.02)
-        return answer
-
     async def __aenter__(self) -> Any:
         opened = await super().__aenter__()
         with anyio.fail_after(READY_S):
@@ -109,16 +106,24 @@ class Settling(TieredCache):
         return opened
 
     async def write(self, *args: Any) -> None:
-        await self._settled(await super().write(*args))
+        await super().write(*args)
+        await anyio.sleep(HEARD_S)
 
     async def delete(self, *args: Any) -> int:
-        return int(await self._settled(await super().delete(*args)))
+        deleted = await super().delete(*args)
+        await anyio.sleep(HEARD_S)
+        return deleted
 
     async def clear(self, space: str, *, prefix: str = "") -> int:
-        return int(await self._settled(await super().clear(space, prefix=prefix)))
+        cleared = await super().clear(space, prefix=prefix)
+        await anyio.sleep(HEARD_S)
+        return cleared
 
     async def invalidate_tags(self, *args: Any) -> None:
-        await self._settled(await super().invalidate_tags(*args))
+        await super().invalidate_tags(*args)
+        await anyio.sleep(HEARD_S)
 
     async def write_leased(self, *args: Any) -> bool:
-        return bool(await self._settled(await super().write_leased(*args)))
+        is_kept = await super().write_leased(*args)
+        await anyio.sleep(HEARD_S)
+        return is_kept
