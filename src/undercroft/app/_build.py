@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
-from functools import partial
-from typing import Any, TypeVar, cast
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from undercroft._core.clock import Clock
 from undercroft._core.errors import ConfigError, InvalidSettingsError, MissingExtraError
@@ -13,15 +13,16 @@ from undercroft.app._counts import HealthGauges
 from undercroft.app._handed import HandedIn, handed_in
 from undercroft.app._jobs import crons_of, jobs_of, sagas_of
 from undercroft.app._observability import Observability
-from undercroft.app._sagas import build_sagas, saga_jobs
 from undercroft.app._services import Services
 from undercroft.app._settings import Settings, file_in
 from undercroft.app._stores import NAMES, Stores
 from undercroft.email import Email, Transport, open_transport
 from undercroft.health import HealthChecks, ServiceInfo
 from undercroft.monitoring import ErrorTracker
-from undercroft.queue import Engine, Queue, open_engine
-from undercroft.resilience import Sagas
+from undercroft.queue import Engine, Job, Queue, open_engine
+
+if TYPE_CHECKING:
+    from undercroft.resilience import Sagas
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -43,15 +44,28 @@ class Builder:
         self._problems = list(problems)
         self.handed_in: list[HandedIn] = []
 
-    def queue(self, bind: Callable[[], AbstractContextManager[object]], errors: ErrorTracker) -> tuple[Queue, Sagas]:
-        """Return the queue, with every job and cron that was named, and the sagas that are driven by it."""
+    def queue(
+        self, bind: Callable[[], AbstractContextManager[object]], errors: ErrorTracker
+    ) -> tuple[Queue, Callable[[], Sagas]]:
+        """Return the queue, with every job and cron that was named, and what makes the sagas that it drives."""
         engine = self._attempt(self._engine)
         definitions = self._definitions("sagas", sagas_of)
-        sagas = cast("Sagas | None", self._attempt(lambda: build_sagas(engine, definitions, clock=self._clock)))
-        jobs = (*self._definitions("jobs", jobs_of), *(() if sagas is None else saga_jobs(sagas)))
+
+        @cache
+        def sagas() -> Sagas:
+            from undercroft.app._sagas import build_sagas
+
+            return build_sagas(engine, definitions, clock=self._clock)
+
+        jobs = (*self._definitions("jobs", jobs_of), *(self._saga_jobs(sagas) if definitions else ()))
         crons = self._definitions("crons", crons_of)
         queue = self._attempt(lambda: Queue(engine, jobs, crons=crons, clock=self._clock, bind=bind, errors=errors))
-        return queue, cast("Sagas", sagas)
+        return queue, sagas
+
+    def _saga_jobs(self, sagas: Callable[[], Sagas]) -> tuple[Job[..., Any], ...]:
+        from undercroft.app._sagas import saga_jobs
+
+        return self._attempt(lambda: saga_jobs(sagas())) or ()
 
     def email(self) -> Email:
         """Return the mail."""

@@ -21,7 +21,7 @@ from undercroft.app._environment import Setting
 from undercroft.app._errors import AlreadyOpenError
 from undercroft.app._findings import Finding, live_findings, static_findings
 from undercroft.app._home import Home
-from undercroft.app._jobs import CronSource, JobSource, SagaSource, sources_of
+from undercroft.app._jobs import CronSource, JobSource, SagaSource, saga_sources_of, sources_of
 from undercroft.app._observability import Observability
 from undercroft.app._services import ServiceReport, Services, report_services
 from undercroft.app._settings import Settings
@@ -38,10 +38,12 @@ from undercroft.logging import Secret
 from undercroft.monitoring import ErrorTracker
 from undercroft.queue import Engine, Queue
 from undercroft.ratelimit import LimitStore, RateLimits, RatePolicy
-from undercroft.resilience import Breakers, BreakerStore, Locks, LockStore, Sagas
+from undercroft.resilience import Breakers, BreakerStore, Locks, LockStore
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis, RedisCluster
+
+    from undercroft.resilience import Sagas
 
 
 # Of the time for closing: what running jobs get before the parts under them are closed.
@@ -92,7 +94,6 @@ class Infra:
     settings: Settings
     clock: Clock
     queue: Queue
-    sagas: Sagas
     email: Email
     health: HealthChecks
     services: Services
@@ -147,7 +148,7 @@ class Infra:
         self._arguments: dict[str, Any] = {
             "jobs": sources_of(jobs),
             "crons": sources_of(crons),
-            "sagas": sources_of(sagas),
+            "sagas": saga_sources_of(sagas),
             "rate_policies": tuple(rate_policies),
             "health_checks": tuple(health_checks),
             "queue": queue,
@@ -193,7 +194,7 @@ class Infra:
         self._binding: AbstractContextManager[Any] | None = None
         builder = Builder(self._arguments, self.clock)
         self.observability = builder.observability()
-        self.queue, self.sagas = builder.queue(self.bind, self.errors)
+        self.queue, self._sagas = builder.queue(self.bind, self.errors)
         self.email = builder.email()
         self.services = builder.services(self.bind)
         self.stores = builder.stores(self.services)
@@ -229,6 +230,11 @@ class Infra:
     def pubsub(self) -> PubSub:
         """Topics and subscriptions. Without a setting, in this process."""
         return self.services.pubsub
+
+    @property
+    def sagas(self) -> Sagas:
+        """The sagas, which the queue's store keeps and its workers drive."""
+        return self._sagas()
 
     @property
     def cache(self) -> Cache[Any]:

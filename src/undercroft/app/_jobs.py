@@ -4,26 +4,35 @@ from __future__ import annotations
 
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from undercroft.app._errors import JobsNotFoundError
 from undercroft.queue import CronJob, Job
-from undercroft.resilience import Saga, SagaOrchestrator
 
-SagaDefinition = Saga[Any] | SagaOrchestrator
+if TYPE_CHECKING:
+    from undercroft.resilience import Saga, SagaOrchestrator
+
 
 JobSource = Job[..., Any] | ModuleType | str
 """A job, a module that holds jobs, or the dotted name of one."""
 CronSource = CronJob[..., Any] | ModuleType | str
 """A cron, a module that holds crons, or the dotted name of one."""
-SagaSource = SagaDefinition | ModuleType | str
+SagaSource: TypeAlias = "Saga[Any] | SagaOrchestrator | ModuleType | str"
 """A saga, a module that holds sagas, or the dotted name of one."""
 
 
 def sources_of(given: Any) -> tuple[Any, ...]:
-    """Return what `jobs=`, `crons=` or `sagas=` was given, one source or several, as several."""
-    is_one = isinstance(given, Job | CronJob | Saga | SagaOrchestrator | ModuleType | str)
-    return (given,) if is_one else tuple(given)
+    """Return what `jobs=` or `crons=` was given, one source or several, as several."""
+    return (given,) if isinstance(given, Job | CronJob | ModuleType | str) else tuple(given)
+
+
+def saga_sources_of(given: Any) -> tuple[Any, ...]:
+    """Return what `sagas=` was given, likewise. Without any, nothing of sagas is imported."""
+    if given == ():
+        return ()
+    from undercroft.resilience import Saga, SagaOrchestrator
+
+    return (given,) if isinstance(given, Saga | SagaOrchestrator | ModuleType | str) else tuple(given)
 
 
 def jobs_of(source: JobSource) -> tuple[Job[..., Any], ...]:
@@ -44,12 +53,14 @@ def crons_of(source: CronSource) -> tuple[CronJob[..., Any], ...]:
     return _definitions(source, CronJob, what="crons", how='decorate its functions with @cron("a.name", "0 3 * * *")')
 
 
-def sagas_of(source: SagaSource) -> tuple[SagaDefinition, ...]:
+def sagas_of(source: Any) -> tuple[Saga[Any] | SagaOrchestrator, ...]:
     """Return the sagas that one source names, in order, each once.
 
     Raises:
         JobsNotFoundError: A module cannot be found, or holds no saga.
     """
+    from undercroft.resilience import Saga, SagaOrchestrator
+
     return _definitions(source, (Saga, SagaOrchestrator), what="sagas", how='make them there: Saga("a.name").step(…)')
 
 

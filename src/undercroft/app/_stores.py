@@ -17,17 +17,11 @@ from undercroft.health import HealthChecks
 from undercroft.ratelimit import LimitStore, RateLimits, RatePolicy, open_limits
 from undercroft.resilience import (
     Breakers,
-    BreakerStore,
     Locks,
-    LockStore,
-    Saga,
-    SagaOrchestrator,
-    Sagas,
     open_breaker_store,
     open_lock_store,
 )
 
-SagaDefinitions = Iterable[Saga[Any] | SagaOrchestrator]
 NAMES = ("cache", "locks", "limits", "breakers")
 
 
@@ -109,6 +103,3 @@ class Stores:
     def _limits(self, policies: Iterable[RatePolicy]) -> RateLimits:
         store: LimitStore = self._store("limits", open_limits)
         return RateLimits(store, policies, clock=self._clock)
-
-
-__all__ = ["NAMES", "BreakerStore", "CacheBackend", "LimitStore", "LockStore", "SagaDefinitions", "Sagas", "Stores"]
