@@ -8,14 +8,13 @@ the cluster itself notices them.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import random
 from typing import Any, Self
 
-import anyio
 import msgspec
 
-from undercroft._core.background import InBackground
 from undercroft._core.clock import Clock
 from undercroft.cache._protocol import Tell
 from undercroft.cache.redis import _keys as names
@@ -46,8 +45,7 @@ class RedisChanges:
         self._sure_until = -math.inf
         self._pings: dict[bytes, float] = {}
         self._count = 0
-        self._scope: anyio.CancelScope | None = None
-        self._background = InBackground(self._live, self._stop, name="cache changes")
+        self._task: asyncio.Task[None] | None = None
 
     @property
     def is_listening(self) -> bool:
@@ -57,30 +55,28 @@ class RedisChanges:
         self._tell = tell
 
     async def __aenter__(self) -> Self:
-        self._scope = anyio.CancelScope()
-        await self._background.__aenter__()
+        # Not in a task group, which must be left by the task that entered it: a cache may be closed by another one.
+        self._task = asyncio.create_task(self._live(), name="undercroft cache changes")
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._background.__aexit__(None, None, None)
-
-    async def _stop(self) -> None:
-        assert self._scope is not None
-        self._scope.cancel()
+        task, self._task = self._task, None
+        self._sure_until = -math.inf
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
 
     async def _live(self) -> None:
-        assert self._scope is not None
         pause_s = _SHORTEST_PAUSE_S
-        with self._scope:
-            while True:
-                problem = await self._listen_until_it_ends()
-                has_listened, self._sure_until = self._sure_until > -math.inf, -math.inf
-                if has_listened:
-                    pause_s = _SHORTEST_PAUSE_S
-                if problem is not None and pause_s == _SHORTEST_PAUSE_S:
-                    _log.warning("changes of the cache are not heard; its local tier is passed by", error=problem)
-                await self._clock.sleep(random.uniform(0, pause_s))
-                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+        while True:
+            problem = await self._listen_until_it_ends()
+            has_listened, self._sure_until = self._sure_until > -math.inf, -math.inf
+            if has_listened:
+                pause_s = _SHORTEST_PAUSE_S
+            if problem is not None and pause_s == _SHORTEST_PAUSE_S:
+                _log.warning("changes of the cache are not heard; its local tier is passed by", error=problem)
+            await self._clock.sleep(random.uniform(0, pause_s))
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
     async def _listen_until_it_ends(self) -> str | None:
         try:
