@@ -213,3 +213,39 @@ async def test_cancelling_a_read_is_not_the_store_s_failure(cache: Cache[Any], s
     with pytest.raises(asyncio.CancelledError):
         await reading
     assert (await cache.stats()).store_errors == 0
+
+
+async def test_however_many_ask_at_once_the_store_is_read_twice(
+    cache: Cache[Any], store: FarCache, clock: VirtualClock
+) -> None:
+    async def slowly() -> None:
+        store.asked += 1
+        await clock.sleep(0.1)
+
+    store._answer = slowly  # type: ignore[method-assign]
+    compute = Counting()
+    asking = [asyncio.create_task(cache.get_or_set("k", compute)) for _ in range(500)]
+    await clock.advance(2)
+    assert await asyncio.gather(*asking) == [1] * 500
+    assert compute.calls == 1
+    # One read for who came first, one for the others; then the lease, the look after it, and the value.
+    assert store.asked <= 6
+
+
+async def test_a_reader_who_is_cancelled_does_not_cancel_the_others(
+    cache: Cache[Any], store: FarCache, clock: VirtualClock
+) -> None:
+    await cache.set("k", 7)
+
+    async def slowly() -> None:
+        await clock.sleep(0.1)
+
+    store._answer = slowly  # type: ignore[method-assign]
+    asking = [asyncio.create_task(cache.get_or_set("k", Counting())) for _ in range(4)]
+    await clock.advance(0.05)
+    asking[0].cancel()
+    asking[1].cancel()
+    await clock.advance(1)
+    done = await asyncio.gather(*asking, return_exceptions=True)
+    assert [isinstance(one, asyncio.CancelledError) for one in done] == [True, True, False, False]
+    assert done[2:] == [7, 7]

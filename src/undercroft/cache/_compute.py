@@ -19,7 +19,8 @@ from undercroft._core.clock import Clock
 from undercroft.cache._errors import CacheUnavailableError, ComputeCancelledError, ComputeCycleError
 from undercroft.cache._flight import Flight, Flights, Landed
 from undercroft.cache._leased import Leased
-from undercroft.cache._look import Found, look
+from undercroft.cache._look import Found, fetch, understood
+from undercroft.cache._looks import Looks
 from undercroft.cache._rules import Wanted
 from undercroft.cache._store import Store
 from undercroft.logging import Logger
@@ -36,6 +37,7 @@ class Computing:
         self._random = random
         self._token = token
         self._flights = Flights()
+        self._looks = Looks()
 
     async def close(self) -> None:
         """End what is being computed."""
@@ -58,9 +60,11 @@ class Computing:
             is_first = False
 
     async def _look(self, store: Store, wanted: Wanted) -> Found:
+        key, tags = wanted.key, wanted.rules.tags
         try:
-            return await look(store, self._space, wanted.key, wanted.codec, wanted.rules.tags)
-        except CacheUnavailableError:
+            stored = await self._looks.look((store, key, tags), key, lambda: fetch(store, self._space, key, tags))
+            return await understood(store, self._space, stored, wanted.codec)
+        except (CacheUnavailableError, ComputeCancelledError):  # the latter when the cache is closed meanwhile
             return Found(None, "unavailable")
 
     def _fresh(self, store: Store, wanted: Wanted, found: Found) -> Any:
@@ -86,7 +90,7 @@ class Computing:
         return found.past_fresh_s + gap_s >= 0
 
     def _refresh(self, store: Store, wanted: Wanted, found: Found) -> None:
-        async def fly(flight: Flight) -> Landed:
+        async def fly(flight: Flight[Landed]) -> Landed:
             try:
                 return await self._leased(store, wanted, found).fly(flight)
             except Exception as exc:

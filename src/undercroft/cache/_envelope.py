@@ -74,7 +74,7 @@ class Codec(Generic[T]):
             data = self._schema.encode(value)
             back = self._schema.decode(data)
         except InvalidDataError as exc:
-            raise CacheValueError(f"{what}: {exc.message}", hint=exc.hint) from exc
+            raise CacheValueError(f"{what}: {exc.message.removeprefix('Any: ')}", hint=exc.hint) from exc
         if self._is_any and back != value:
             raise CacheValueError(
                 f"{what}: {type(value).__name__}, or something in it, has no JSON form of its own, and would come back "

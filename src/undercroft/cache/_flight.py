@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import anyio
 
@@ -26,14 +27,15 @@ class Landed:
     """Whether it was still true when it ended, as far as the store knows: also for who came after it had begun."""
 
 
-Fly = Callable[["Flight"], Awaitable[Landed]]
-_computing: ContextVar[Flight | None] = ContextVar("undercroft_cache_computing", default=None)
+R = TypeVar("R")
+Fly = Callable[["Flight[R]"], Awaitable[R]]
+_computing: ContextVar[Flight[Any] | None] = ContextVar("undercroft_cache_computing", default=None)
 
 
-class Flight:
-    """A computation that is under way."""
+class Flight(Generic[R]):
+    """Something that is under way, and that several may wait for: a computation, or a read of the store."""
 
-    def __init__(self, name: str, fly: Fly, *, is_background: bool) -> None:
+    def __init__(self, name: str, fly: Fly[R], *, is_background: bool) -> None:
         self.name = name
         self.has_begun = False
         """From when on the computation may have seen what is not true any more for who joins."""
@@ -42,17 +44,17 @@ class Flight:
         """Nobody is to join it any more."""
         self._waiting = 0
         self._is_background = is_background
-        self._waits_for: list[Flight] = []
+        self._waits_for: list[Flight[Any]] = []
         self.task = asyncio.create_task(self._run(fly), name=f"undercroft cache {name}")
 
-    async def _run(self, fly: Fly) -> Landed:
+    async def _run(self, fly: Fly[R]) -> R:
         _computing.set(self)
         try:
             return await fly(self)
         finally:
             self.is_over = True
 
-    async def wait(self) -> Landed:
+    async def wait(self) -> R:
         """Return what it comes to, or raise what it raises, which is not done again for each who waits.
 
         Cancellation: ends the wait only, and the computation with it when nobody else waits for it.
@@ -78,7 +80,7 @@ class Flight:
             )
         return self.task.result()
 
-    def wait_for(self, other: Flight) -> None:
+    def wait_for(self, other: Flight[Any]) -> None:
         """Note that this computation waits for another one.
 
         Raises:
@@ -91,11 +93,11 @@ class Flight:
             )
         self._waits_for.append(other)
 
-    def no_longer_wait_for(self, other: Flight) -> None:
+    def no_longer_wait_for(self, other: Flight[Any]) -> None:
         """Take that back."""
         self._waits_for.remove(other)
 
-    def leads_to(self, other: Flight) -> bool:
+    def leads_to(self, other: Flight[Any]) -> bool:
         """Tell whether this is `other`, or waits for it, perhaps by way of more."""
         return self is other or any(flight.leads_to(other) for flight in self._waits_for)
 
@@ -115,10 +117,12 @@ class Flights:
     """The computations of a cache and its views that are under way."""
 
     def __init__(self) -> None:
-        self._by_key: dict[Hashable, Flight] = {}
-        self._flying: set[Flight] = set()
+        self._by_key: dict[Hashable, Flight[Landed]] = {}
+        self._flying: set[Flight[Landed]] = set()
 
-    def join(self, key: Hashable, name: str, fly: Fly, *, is_new: bool = False) -> tuple[Flight, bool, bool]:
+    def join(
+        self, key: Hashable, name: str, fly: Fly[Landed], *, is_new: bool = False
+    ) -> tuple[Flight[Landed], bool, bool]:
         """Return the computation of a key, which is begun if there is none; whether it was; and whether this is late:
         after the computation has begun to look at what it is made of.
 
@@ -132,7 +136,7 @@ class Flights:
         flight.has_late_joiners = flight.has_late_joiners or is_late
         return flight, False, is_late
 
-    def refresh(self, key: Hashable, name: str, fly: Fly) -> None:
+    def refresh(self, key: Hashable, name: str, fly: Fly[Landed]) -> None:
         """Begin a computation that nobody waits for, unless there is one."""
         flight = self._by_key.get(key)
         if flight is None or flight.is_over:
@@ -143,7 +147,7 @@ class Flights:
         for flight in list(self._flying):
             await flight.end()
 
-    def _start(self, key: Hashable, name: str, fly: Fly, *, is_background: bool) -> Flight:
+    def _start(self, key: Hashable, name: str, fly: Fly[Landed], *, is_background: bool) -> Flight[Landed]:
         flight = Flight(name, fly, is_background=is_background)
         self._by_key[key] = flight
         self._flying.add(flight)

@@ -47,7 +47,7 @@ class Leased:
         if wanted.rules.is_refresh:
             self._seen_at = math.inf
 
-    async def fly(self, flight: Flight) -> Landed:
+    async def fly(self, flight: Flight[Landed]) -> Landed:
         """Return the value, computed here or stored by another process meanwhile."""
         try:
             has_lease = False if self._is_away else await self._take_lease(flight)
@@ -68,7 +68,7 @@ class Leased:
 
     # --- The lease --------------------------------------------------------------------------------------------------
 
-    async def _take_lease(self, flight: Flight) -> bool | Landed:
+    async def _take_lease(self, flight: Flight[Landed]) -> bool | Landed:
         """Return true with the lease, what another process stored meanwhile, or false after waiting for too long."""
         until = self._clock.monotonic() + self._wanted.rules.wait_s
         while not await self._store.ask(
@@ -126,7 +126,7 @@ class Leased:
 
     # --- Computing --------------------------------------------------------------------------------------------------
 
-    async def _under_lease(self, flight: Flight) -> Landed:
+    async def _under_lease(self, flight: Flight[Landed]) -> Landed:
         try:
             if (landed := await self._stored_meanwhile()) is not None:
                 await self._give_back()
@@ -201,7 +201,7 @@ class Leased:
         return versions_of(rules.tags, made)
 
     async def _keep(
-        self, flight: Flight, value: Any, data: bytes, versions: dict[str, str | None], cost_s: float
+        self, flight: Flight[Landed], value: Any, data: bytes, versions: dict[str, str | None], cost_s: float
     ) -> Landed:
         outcome: Computed = "not_stored"
         is_current = True

@@ -30,18 +30,34 @@ class Found(NamedTuple):
         return self.envelope is not None and 0 <= self.past_fresh_s < window_s
 
 
+class Stored(NamedTuple):
+    """What a look at the store brought."""
+
+    data: bytes | None
+    versions: Mapping[str, str | None]
+    """Of the tags that were asked for."""
+
+
 async def look(store: Store, space: str, key: str, codec: Codec[Any], tags: Sequence[str] = ()) -> Found:
     """Look at one key. With the tags that its value is thought to have, this is one round trip.
 
     Raises:
         CacheUnavailableError: The store does not answer.
     """
+    return await understood(store, space, await fetch(store, space, key, tags), codec)
+
+
+async def fetch(store: Store, space: str, key: str, tags: Sequence[str]) -> Stored:
+    """Read a key and some tags. Fails as `look` does."""
     if not tags:
-        stored, versions = await store.get(space, key), dict[str, str | None]()
-    else:
-        read = await store.read(space, (key,), tags)
-        stored, versions = read.values[0], versions_of(tags, read.versions)
-    opened = codec.open(stored)
+        return Stored(await store.get(space, key), {})
+    read = await store.read(space, (key,), tags)
+    return Stored(read.values[0], versions_of(tags, read.versions))
+
+
+async def understood(store: Store, space: str, stored: Stored, codec: Codec[Any]) -> Found:
+    """Say of what use that is; tags that nobody thought of need a second look. Fails as `look` does."""
+    opened, versions = codec.open(stored.data), stored.versions
     if not isinstance(opened, str) and opened.tags and not opened.tags.keys() <= versions.keys():
         of_entry = tuple(opened.tags)
         versions = versions_of(of_entry, (await store.read(space, (), of_entry)).versions)

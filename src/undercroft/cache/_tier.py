@@ -18,13 +18,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Self, cast
+from typing import Literal, Self, cast
 
 from undercroft._core.clock import Clock, SystemClock
 from undercroft._core.durations import Duration, to_seconds
 from undercroft._core.errors import ConfigError
 from undercroft.cache._front import Front
-from undercroft.cache._protocol import CacheBackend, Changes, Fetched, Item, KeyPage, Read, Statistics, TellingBackend
+from undercroft.cache._protocol import (
+    NOT_NOW,
+    CacheBackend,
+    Changes,
+    Fetched,
+    Item,
+    KeyPage,
+    NotNow,
+    Read,
+    Statistics,
+    TellingBackend,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,13 +132,17 @@ class TieredCache:
 
     # --- Reading ----------------------------------------------------------------------------------------------------
 
+    def get_now(self, space: str, key: str) -> bytes | Literal[NotNow.NOT_NOW]:
+        if not self._changes.is_listening:
+            return NOT_NOW
+        found = self._values.get(space, key)
+        return NOT_NOW if found is None else found
+
     async def get(self, space: str, key: str) -> bytes | None:
         if not self._changes.is_listening:
             return await self.back.get(space, key)
         found = self._values.get(space, key)
-        if found is not None:
-            return found
-        return (await self._fetch(space, (key,), ())).values[0]
+        return (await self._fetch(space, (key,), ())).values[0] if found is None else found
 
     async def read(self, space: str, keys: Sequence[str], tags: Sequence[str] = ()) -> Read:
         if not self._changes.is_listening:

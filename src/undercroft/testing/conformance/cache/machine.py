@@ -122,8 +122,9 @@ class CacheMachine(RuleBasedStateMachine):
 
     @rule(process=a_process, key=a_key, stale=st.sampled_from([None, 30.0]), early=st.sampled_from([0.0, 5.0]))
     def ask(self, process: int, key: str, stale: float | None, early: float) -> None:
-        options: dict[str, Any] = {"tags": TAGS[key], "stale": stale, "stale_on_error": stale, "early": early}
+        self.run(self._ask(process, key, stale=stale, stale_on_error=stale, early=early))
 
+    async def _ask(self, process: int, key: str, **options: Any) -> None:
         async def compute() -> int:
             held = Holding(self.truth[key])
             self.holding.append(held)
@@ -133,13 +134,10 @@ class CacheMachine(RuleBasedStateMachine):
             return held.seen
 
         async def ask() -> int:
-            answer: int = await self.caches[process].get_or_set(key, compute, TTL_S, **options)
+            answer: int = await self.caches[process].get_or_set(key, compute, TTL_S, tags=TAGS[key], **options)
             return answer
 
-        async def begin() -> asyncio.Task[int]:
-            return asyncio.create_task(ask())
-
-        self.asking.append(Asking(key, self.least[key], self.run(begin())))
+        self.asking.append(Asking(key, self.least[key], asyncio.create_task(ask())))
 
     @rule(which=st.integers(0, 10), fails=st.booleans())
     def finish(self, which: int, fails: bool) -> None:
@@ -165,26 +163,42 @@ class CacheMachine(RuleBasedStateMachine):
 
     @rule(process=a_process, key=a_key, how=a_change)
     def change(self, process: int, key: str, how: str) -> None:
+        self.run(self._change(process, key, how))
+
+    async def _change(self, process: int, key: str, how: str) -> None:
         cache = self.caches[process]
         self.truth[key] += 1
         if how == "delete":
-            self.run(cache.delete(key))
+            await cache.delete(key)
         elif how == "tag":
-            self.run(cache.invalidate_tags(TAGS[key][-1]))
+            await cache.invalidate_tags(TAGS[key][-1])
         elif how == "both tags":
-            self.run(cache.invalidate_tags(*TAGS[key]))
+            await cache.invalidate_tags(*TAGS[key])
         elif how == "set":
-            self.run(cache.set(key, self.truth[key], TTL_S, tags=TAGS[key], stale=30.0))
+            await cache.set(key, self.truth[key], TTL_S, tags=TAGS[key], stale=30.0)
         else:
-            self.run(cache.clear(prefix=key if how == "prefix" else ""))
+            await cache.clear(prefix=key if how == "prefix" else "")
         self.least[key] = self.truth[key]
 
-    @rule(asks=a_process, changes=a_process, key=a_key, how=a_change)
-    def change_amid(self, asks: int, changes: int, key: str, how: str) -> None:
-        """Ask before and after a change: what chance does too seldom."""
-        self.ask(asks, key, None, 0.0)
-        self.change(changes, key, how)
-        self.ask(asks, key, None, 0.0)
+    @rule(asks=a_process, changes=a_process, key=a_key, how=a_change, turns=st.integers(0, 12), holds=st.booleans())
+    def change_amid(self, asks: int, changes: int, key: str, how: str, turns: int, holds: bool) -> None:
+        """Ask before, while and after something changes: what chance does too seldom."""
+
+        async def amid() -> None:
+            for _ in range(2):
+                await self._ask(asks, key)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await self._ask(asks, key)
+            await self._change(changes, key, how)
+            for _ in range(2):
+                await self._ask(asks, key)
+            if not holds:
+                for held in self.holding:
+                    held.go.set()
+                self.holding.clear()
+
+        self.run(amid())
 
     @rule(process=a_process, key=a_key)
     def touch(self, process: int, key: str) -> None:
