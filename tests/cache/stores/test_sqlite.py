@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from undercroft._core.clock import VirtualClock
 from undercroft._core.errors import NotOpenError
 from undercroft._core.url import Url, UrlError
-from undercroft.cache import CacheUnavailableError, Item
+from undercroft.cache import NOT_NOW, CacheUnavailableError, Item
 from undercroft.cache.sqlite import SqliteCache, SqliteCacheOptions
 from undercroft.cache.sqlite._ranges import after, end_of
-from undercroft.cache.sqlite._reader import ELSEWHERE, INLINE_BYTES
+from undercroft.cache.sqlite._reader import INLINE_BYTES
 
 pytestmark = pytest.mark.anyio
 MIB = 1 << 20
@@ -117,7 +117,7 @@ async def test_trouble_of_the_second_connection_is_left_to_the_store(cache: Sqli
     assert cache._reader is not None
     assert cache._reader._connection is not None
     cache._reader._connection.close()  # as good as any error of its own
-    assert cache._reader.get("s", "a", 0.0) is ELSEWHERE
+    assert cache._reader.get("s", "a", 0.0) is NOT_NOW
     assert await cache.get("s", "a") == b"1"
 
 
@@ -202,6 +202,13 @@ async def test_the_expired_are_removed_in_passing(path: Path) -> None:
         for _ in range(16):
             await put(cache, "other", b"1")
         assert (rows(path), rows(path, "tags"), rows(path, "leases")) == (1, 0, 0)
+
+
+@pytest.mark.parametrize("ttl_s", [5, 1e12, 3e13, None])
+async def test_what_lives_is_counted_when_it_goes(cache: SqliteCache, ttl_s: float | None) -> None:
+    await cache.write("s", [Item(key, b"1", ttl_s) for key in ("a", "b")])
+    assert await cache.delete("s", ["a", "none"]) == 1
+    assert await cache.clear("s") == 1
 
 
 async def test_an_expired_value_is_gone_to_the_instant(path: Path) -> None:

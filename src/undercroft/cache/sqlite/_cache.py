@@ -9,19 +9,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Literal, Self, TypeVar
 
 from undercroft._core.clock import Clock, SystemClock
 from undercroft._core.sqlite import SqliteStore, StoreNotWritableError, StoreUnavailableError, StoreVersionError
 from undercroft._core.url import Url
 from undercroft.cache._errors import CacheUnavailableError
-from undercroft.cache._protocol import Changes, Item, KeyPage, Read, Statistics
+from undercroft.cache._protocol import NOT_NOW, Changes, Item, KeyPage, NotNow, Read, Statistics
 from undercroft.cache._waiting import LeaseWaits
 from undercroft.cache.sqlite import _reader as reading
 from undercroft.cache.sqlite import _writes as writes
 from undercroft.cache.sqlite._options import SqliteCacheOptions
 from undercroft.cache.sqlite._ranges import after, end_of
-from undercroft.cache.sqlite._reader import Elsewhere, Reader
+from undercroft.cache.sqlite._reader import Reader
 
 T = TypeVar("T")
 MIGRATIONS = ("schema_1.sql",)
@@ -85,13 +85,19 @@ class SqliteCache:
 
     # --- Entries ----------------------------------------------------------------------------------------------------
 
+    def get_now(self, space: str, key: str) -> bytes | Literal[NotNow.NOT_NOW] | None:
+        if self._reader is None:
+            return NOT_NOW
+        try:
+            return self._reader.get(space, key, self._clock.time())
+        except StoreUnavailableError as exc:
+            raise CacheUnavailableError(exc.message, hint=exc.hint) from exc
+
     async def get(self, space: str, key: str) -> bytes | None:
+        found = self.get_now(space, key)
+        if found is not NOT_NOW:
+            return found
         now = self._clock.time()
-        if self._reader is not None:
-            with translated():
-                found = self._reader.get(space, key, now)
-            if not isinstance(found, Elsewhere):
-                return found
         return (await self._read(lambda db: _values(db, space, [key], now)))[0]
 
     async def read(self, space: str, keys: Sequence[str], tags: Sequence[str] = ()) -> Read:
@@ -115,9 +121,9 @@ class SqliteCache:
         self._waits.wake_all()
         count, is_done = 0, False
         while not is_done:
-            portion = (now, space, low, high, _CLEARED_AT_ONCE)
+            portion = (space, low, high, _CLEARED_AT_ONCE)
             gone = await self._write(lambda db, portion=portion: db.execute(writes.CLEAR, portion).fetchall())  # type: ignore[misc]
-            count += sum(alive for _, alive in gone)
+            count += sum(expires_at > now for _, expires_at in gone)
             is_done = len(gone) < _CLEARED_AT_ONCE
             low = after(max((key for key, _ in gone), default=low))
         return count
@@ -183,7 +189,7 @@ class SqliteCache:
             if self._reader is not None:
                 with translated():
                     found = self._reader.has_lease(space, key, now)
-                if not isinstance(found, Elsewhere):
+                if found is not NOT_NOW:
                     return found
             return await self._read(lambda db: db.execute(reading.LEASE, (space, key, now)).fetchone() is not None)
 
@@ -201,7 +207,7 @@ class SqliteCache:
         if self._reader is not None:
             with translated():
                 found = self._reader.read(space, keys, tags, now)
-            if not isinstance(found, Elsewhere):
+            if found is not NOT_NOW:
                 return Read(*found)
         return await self._read(lambda db: Read(_values(db, space, keys, now), _versions(db, space, tags, now)))
 

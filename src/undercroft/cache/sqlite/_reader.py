@@ -12,22 +12,16 @@ import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Literal
 from urllib.parse import quote
 
 from undercroft._core.errors import NotOpenError
 from undercroft._core.sqlite import StoreUnavailableError
+from undercroft.cache._protocol import NOT_NOW, NotNow
 
 INLINE_BYTES = 65_536
 INLINE_READS = 16
 """How many keys and tags are looked up in one go without a thread."""
-
-
-class Elsewhere:
-    """Says that the answer must be had from the store's thread."""
-
-
-ELSEWHERE: Final = Elsewhere()
 
 
 class Reader:
@@ -41,8 +35,8 @@ class Reader:
         self._cursor: sqlite3.Cursor | None = None
         self._file: tuple[int, int] | None = None
 
-    def get(self, space: str, key: str, now: float) -> bytes | Elsewhere | None:
-        """Return what is kept under a key, or `ELSEWHERE`.
+    def get(self, space: str, key: str, now: float) -> bytes | Literal[NotNow.NOT_NOW] | None:
+        """Return what is kept under a key, or `NOT_NOW`.
 
         Raises:
             StoreUnavailableError: The file was deleted or replaced since it was opened.
@@ -53,18 +47,18 @@ class Reader:
             rows = self._ready().execute(GET, (space, key, now)).fetchall()
         except sqlite3.Error:
             self.close()
-            return ELSEWHERE  # whose error, if it is one there too, says what is wrong
+            return NOT_NOW  # whose error, if it is one there too, says what is wrong
         if not rows:
             return None
         data: bytes | None = rows[0][0]
-        return ELSEWHERE if data is None else data
+        return NOT_NOW if data is None else data
 
     def read(
         self, space: str, keys: Sequence[str], tags: Sequence[str], now: float
-    ) -> tuple[tuple[bytes | None, ...], tuple[bytes | None, ...]] | Elsewhere:
-        """Return what is kept under a few keys, and the versions of a few tags, of one moment; or `ELSEWHERE`."""
+    ) -> tuple[tuple[bytes | None, ...], tuple[bytes | None, ...]] | Literal[NotNow.NOT_NOW]:
+        """Return what is kept under a few keys, and the versions of a few tags, of one moment; or `NOT_NOW`."""
         if len(keys) + len(tags) > INLINE_READS:
-            return ELSEWHERE
+            return NOT_NOW
         try:
             cursor = self._ready()
             cursor.execute("BEGIN")
@@ -75,18 +69,18 @@ class Reader:
                 cursor.execute("COMMIT")
         except sqlite3.Error:
             self.close()
-            return ELSEWHERE
+            return NOT_NOW
         if any(rows and rows[0][0] is None for rows in values):
-            return ELSEWHERE
+            return NOT_NOW
         return tuple(rows[0][0] if rows else None for rows in values), as_versions(versions)
 
-    def has_lease(self, space: str, key: str, now: float) -> bool | Elsewhere:
-        """Tell whether anybody holds the lease of a key; or `ELSEWHERE`."""
+    def has_lease(self, space: str, key: str, now: float) -> bool | Literal[NotNow.NOT_NOW]:
+        """Tell whether anybody holds the lease of a key; or `NOT_NOW`."""
         try:
             return bool(self._ready().execute(LEASE, (space, key, now)).fetchall())
         except sqlite3.Error:
             self.close()
-            return ELSEWHERE
+            return NOT_NOW
 
     def close(self) -> None:
         """Close the connection; the next read opens it again."""

@@ -35,9 +35,9 @@ def delete(db: sqlite3.Connection, space: str, keys: Sequence[str], *, now: floa
     """Forget keys and their leases; return how many there were."""
     count = 0
     for key in keys:
-        gone = db.execute(DELETE, (now, space, key)).fetchall()
+        gone = db.execute(DELETE, (space, key)).fetchall()
         db.execute(END_LEASE, (space, key))
-        count += sum(alive for (alive,) in gone)
+        count += sum(expires_at > now for (expires_at,) in gone)
     return count
 
 
@@ -85,7 +85,8 @@ def end_of_life(ttl_s: float | None, now: float) -> float:
 
 PUT = "INSERT OR REPLACE INTO entries (space, key, expires_at, data) VALUES (?, ?, ?, ?)"
 
-DELETE = "DELETE FROM entries WHERE space = ?2 AND key = ?3 RETURNING expires_at > ?1"
+# RETURNING gives what is stored, and compares nothing: SQLite 3.40 compares there as another column's type would.
+DELETE = "DELETE FROM entries WHERE space = ? AND key = ? RETURNING expires_at"
 
 END_LEASE = "DELETE FROM leases WHERE space = ? AND key = ?"
 
@@ -112,8 +113,8 @@ FORGET_TAG = "DELETE FROM tags WHERE space = ? AND tag = ?"
 # Of a range of keys, in portions: the last key of one is where the next begins.
 CLEAR = """
 DELETE FROM entries WHERE rowid IN (
-    SELECT rowid FROM entries WHERE space = ?2 AND key >= ?3 AND key < ?4 ORDER BY key LIMIT ?5)
-RETURNING key, expires_at > ?1"""
+    SELECT rowid FROM entries WHERE space = ? AND key >= ? AND key < ? ORDER BY key LIMIT ?)
+RETURNING key, expires_at"""
 
 CLEAR_LEASES = "DELETE FROM leases WHERE space = ? AND key >= ? AND key < ?"
 
