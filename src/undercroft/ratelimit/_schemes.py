@@ -5,31 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from undercroft._core.clock import Clock
-from undercroft._core.extras import Schemes
+from undercroft._core.stores import open_store, store_schemes
 from undercroft._core.url import Url
 from undercroft.ratelimit._protocol import LimitStore
 
 if TYPE_CHECKING:
     from undercroft.connections.redis import RedisConnection
 
-_REDIS = "undercroft.ratelimit.redis:RedisLimits"
-# Those of `undercroft.connections.redis`, which is not imported for their names; a test compares them.
-_REDIS_SCHEMES = (
-    "redis",
-    "rediss",
-    "redis+unix",
-    "redis+sentinel",
-    "rediss+sentinel",
-    "redis+cluster",
-    "rediss+cluster",
-)
-SCHEMES = Schemes(
+SCHEMES = store_schemes(
     "rate limits",
-    {
-        "memory": "undercroft.ratelimit.memory:MemoryLimits",
-        "sqlite": "undercroft.ratelimit.sqlite:SqliteLimits",
-        **dict.fromkeys(_REDIS_SCHEMES, _REDIS),
-    },
+    memory="undercroft.ratelimit.memory:MemoryLimits",
+    sqlite="undercroft.ratelimit.sqlite:SqliteLimits",
+    redis="undercroft.ratelimit.redis:RedisLimits",
 )
 
 
@@ -43,5 +30,5 @@ def open_limits(url: Url, *, what: str, clock: Clock | None = None, redis: Redis
         ConfigError: There is no store for the scheme, or an option of the URL is wrong.
         MissingExtraError: A package that the store needs is not installed.
     """
-    store: LimitStore = SCHEMES.load(url, what=what).from_url(url, what=what, clock=clock, redis=redis)
+    store: LimitStore = open_store(SCHEMES, url, what=what, clock=clock, redis=redis)
     return store

@@ -36,7 +36,7 @@ class MemoryLimits:
         self._noted: dict[str, OrderedDict[str, _Noted]] = {}
 
     @classmethod
-    def from_url(cls, url: Url, *, what: str, clock: Clock | None = None, redis: object = None) -> Self:  # noqa: ARG003
+    def from_url(cls, url: Url, *, what: str, clock: Clock | None = None) -> Self:
         """Return an empty store; `memory://` has no options."""
         from msgspec import defstruct
 

@@ -63,7 +63,7 @@ class SqliteLimits:
         self._store = SqliteStore(path, migrations=(_SCHEMA,), options=options, is_lazy=True)
 
     @classmethod
-    def from_url(cls, url: Url, *, what: str, clock: Clock | None = None, redis: object = None) -> Self:  # noqa: ARG003
+    def from_url(cls, url: Url, *, what: str, clock: Clock | None = None) -> Self:
         """Return the store of a `sqlite:///` URL. Opens nothing yet."""
         options = url.options_as(SqliteOptions, what=what)
         if "synchronous" not in url.options:
