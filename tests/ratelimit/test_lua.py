@@ -116,7 +116,10 @@ def test_redis_decides_as_python_does(
     run.run(_compare(connection, RatePolicy("differential", kinds), steps))
 
 
-REFUNDED: dict[str, Limit] = {
+at_the_edges = st.sampled_from([0, 1, 250_000, 500_000, 700_001, 1_999_999, 2_000_000])
+"""A whole window of what follows, one microsecond less, and parts of it."""
+
+EACH: dict[str, Limit] = {
     "counter": SlidingWindow(8, 2, "counter", 4),
     "log": SlidingWindow(8, 2, "log"),
     "bucket": TokenBucket(8, "3/s"),
@@ -126,14 +129,14 @@ REFUNDED: dict[str, Limit] = {
 
 
 @pytest.mark.redis
-@pytest.mark.parametrize("name", REFUNDED)
+@pytest.mark.parametrize("name", EACH)
 @settings(checked, max_examples=80)
-@given(steps=steps("check", "check", "refund", by=st.sampled_from([0, 1, 250_000, 500_000, 700_001])))
-def test_redis_refunds_as_python_does(
+@given(steps=steps("check", "check", "refund", by=at_the_edges))
+def test_redis_refunds_and_forgets_as_python_does(
     runner: tuple[asyncio.Runner, RedisConnection], name: str, steps: list[tuple[str, int, int]]
 ) -> None:
     run, connection = runner
-    run.run(_compare(connection, RatePolicy("differential", REFUNDED[name]), steps))
+    run.run(_compare(connection, RatePolicy("differential", EACH[name]), steps))
 
 
 @pytest.mark.redis
