@@ -125,6 +125,7 @@ EACH: dict[str, Limit] = {
     "bucket": TokenBucket(8, "3/s"),
     "window": FixedWindow(8, 2),
     "calendar": Quota(8, "hour"),
+    "slots": Concurrency(3, 2),
 }
 
 
