@@ -60,7 +60,7 @@ def _check(text: object, what: str, most: int) -> None:
     if not 0 < len(text) <= most:
         raise CacheKeyError(
             f"{what} has 1 to {most} characters, and this one {len(text)}: {_shown(text)}",
-            hint="hash what is long: hashlib.sha256(text.encode()).hexdigest()",
+            hint="hash what is long: hashlib.sha256(text.encode()).hexdigest()" if text else None,
         )
     try:
         text.encode()

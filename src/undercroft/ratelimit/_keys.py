@@ -37,7 +37,7 @@ def stored_key(key: str) -> str:
     given: object = key
     if not isinstance(given, str) or not given:
         raise RateLimitDefinitionError(
-            f"the key of a limit must be text that is not empty, not {type(given).__name__}",
+            f"the key of a limit is text, 1 character at least, and this is {given!r:.40}",
             hint="give what identifies the caller: a user's id, an address, secret_key(api_key)",
         )
     try:

@@ -56,6 +56,9 @@ class Bulkhead(Decorating):
         self._running = 0
         self._line: deque[asyncio.Future[None]] = deque()
 
+    def __repr__(self) -> str:
+        return f"Bulkhead({self.max_concurrent}, max_waiting={self.max_waiting}, name={self.name!r})"
+
     @property
     def running(self) -> int:
         """How many calls run now."""

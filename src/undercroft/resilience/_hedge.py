@@ -11,7 +11,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from undercroft._core.clock import Clock, SystemClock
-from undercroft._core.durations import Duration
+from undercroft._core.durations import Duration, format_seconds
 from undercroft.resilience._budget import RetryBudget
 from undercroft.resilience._counts import HedgeCounts
 from undercroft.resilience._policy import Decorating, P, T, seconds, share, whole
@@ -61,6 +61,9 @@ class Hedge(Decorating):
         self._clock = clock or SystemClock()
         self._took: deque[float] = deque(maxlen=_REMEMBERED)
         self._counts = HedgeCounts()
+
+    def __repr__(self) -> str:
+        return f"Hedge({format_seconds(self._after_s)!r}, name={self.name!r})"
 
     @property
     def delay_s(self) -> float:

@@ -38,6 +38,9 @@ class Pipeline(Decorating):
                 )
         self.policies = policies
 
+    def __repr__(self) -> str:
+        return f"Pipeline({', '.join(map(repr, self.policies))})"
+
     async def call(self, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `fn` under all policies."""
         call: Callable[..., Awaitable[Any]] = fn

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Literal, Self, TypedDict, Unpack, get_args, overload
 
 from undercroft._core.clock import Clock, SystemClock
-from undercroft._core.durations import Duration
+from undercroft._core.durations import Duration, format_seconds
 from undercroft.resilience._budget import RetryBudget
 from undercroft.resilience._counts import RetryCounts
 from undercroft.resilience._errors import PolicyError, seconds_text
@@ -139,6 +139,10 @@ class Retry(Decorating):
         self.clock = clock or SystemClock()
         self._random = random
         self.counts = RetryCounts()
+
+    def __repr__(self) -> str:
+        deadline = None if self.deadline_s is None else format_seconds(self.deadline_s)
+        return f"Retry(attempts={self.attempts}, deadline={deadline!r})"
 
     async def call(self, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `fn`, and again while that may help; return what it returns.

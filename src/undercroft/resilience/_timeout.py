@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from undercroft._core.clock import Clock, SystemClock
-from undercroft._core.durations import Duration
+from undercroft._core.durations import Duration, format_seconds
 from undercroft.resilience._counts import TimeoutCounts
 from undercroft.resilience._errors import CallTimeoutError, PolicyError, seconds_text
 from undercroft.resilience._policy import Decorating, P, T, name_of, seconds
@@ -33,6 +33,9 @@ class Timeout(Decorating):
             raise PolicyError("a timeout of 0 lets nothing be called", hint="give a duration over 0")
         self._clock = clock or SystemClock()
         self._counts = TimeoutCounts(name)
+
+    def __repr__(self) -> str:
+        return f"Timeout({format_seconds(self._after_s)!r})"
 
     async def call(self, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `fn`, and cancel it when its time is over.

@@ -88,6 +88,9 @@ class BreakerBase:
 
     # --- What is known ----------------------------------------------------------------------------------------------
 
+    def __repr__(self) -> str:
+        return f"<CircuitBreaker {self.name!r}, {self.state}>"
+
     @property
     def state(self) -> BreakerState:
         """Whether it lets calls through now, as far as is known here: `closed`, `open` or `half_open`."""
