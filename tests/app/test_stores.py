@@ -106,6 +106,12 @@ def test_problems_of_all_of_them_are_told_together(home: Path) -> None:
     assert all(f"UNDERCROFT_{name.upper()}" in str(caught.value) for name in STORES)
 
 
+def test_a_wrong_url_of_redis_is_told_once_for_all_that_would_be_on_it(home: Path) -> None:
+    with pytest.raises(ValueError, match="problem") as caught:
+        make(home, {"REDIS_URL": "redis://"}, queue="memory://")
+    assert len(caught.value.problems) == 1  # type: ignore[attr-defined]
+
+
 # That they work
 
 

@@ -26,9 +26,10 @@ def test_config_lists_the_parts_that_there_are(tmp_path: Path) -> None:
         document = json.loads(run("config", "show", "--json", cwd=tmp_path, **more).stdout)
         return [part["part"] for part in document["parts"]]
 
-    assert parts() == ["queue", "email", "database", "pubsub"]
+    stores = ["cache", "locks", "limits", "breakers"]
+    assert parts() == ["queue", *stores, "email", "database", "pubsub"]
     addresses = {"UNDERCROFT_REDIS": "redis://localhost/0", "UNDERCROFT_MONGO": "mongodb://localhost/shop"}
-    assert parts(**addresses) == ["queue", "email", "database", "redis", "mongo", "pubsub"]
+    assert parts(**addresses) == ["queue", *stores, "email", "database", "redis", "mongo", "pubsub"]
 
 
 def test_config_hides_secrets(tmp_path: Path) -> None:

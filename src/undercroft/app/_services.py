@@ -59,6 +59,11 @@ class Services:
         self.pubsub: PubSub = attempt(lambda: _pubsub_of(settings, arguments, self.database, clock, bind))
 
     @property
+    def redis_if_any(self) -> RedisConnection | None:
+        """The connection to Redis; `None` where none is configured, or what is configured is wrong."""
+        return self._redis
+
+    @property
     def redis(self) -> RedisConnection:
         """The connection to Redis.
 

@@ -48,10 +48,17 @@ class Stores:
         self._services = services
         self._clock = clock
         self._given = given
-        self.cache: Cache[Any] = attempt(lambda: self._cache(arguments))
-        self.locks: Locks = attempt(lambda: Locks(self._store("locks", open_lock_store), clock=clock))
-        self.limits: RateLimits = attempt(lambda: self._limits(arguments["rate_policies"]))
-        self.breakers: Breakers = attempt(lambda: Breakers(self._store("breakers", open_breaker_store), clock=clock))
+
+        def made(name: str, make: Callable[[], Any]) -> Any:
+            # Where the URL of Redis is wrong, that was told, and once is enough.
+            return None if self._is_on_redis(name) and self.connection(name) is None else attempt(make)
+
+        self.cache: Cache[Any] = made("cache", lambda: self._cache(arguments))
+        self.locks: Locks = made("locks", lambda: Locks(self._store("locks", open_lock_store), clock=clock))
+        self.limits: RateLimits = made("limits", lambda: self._limits(arguments["rate_policies"]))
+        self.breakers: Breakers = made(
+            "breakers", lambda: Breakers(self._store("breakers", open_breaker_store), clock=clock)
+        )
 
     def parts(self) -> Iterator[tuple[str, AbstractAsyncContextManager[object]]]:
         """Yield what is to be opened, in order."""
@@ -69,9 +76,10 @@ class Stores:
 
     def connection(self, name: str) -> RedisConnection | None:
         """Return the connection that a part has from the services; `None` when it opens what it needs by itself."""
-        if name in self._given or self.setting(name).value != self._settings.redis.value:
-            return None
-        return self._services.redis
+        return self._services.redis_if_any if self._is_on_redis(name) else None
+
+    def _is_on_redis(self, name: str) -> bool:
+        return name not in self._given and self.setting(name).value == self._settings.redis.value
 
     def register_checks(self, health: HealthChecks) -> None:
         """Add a check for each store that is a server of its own. What is in this machine's files has none."""
