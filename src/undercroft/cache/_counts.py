@@ -48,16 +48,16 @@ class CacheStats(msgspec.Struct, frozen=True, kw_only=True):
 class Tally:
     """One number, of this cache and of the process."""
 
-    __slots__ = ("_series", "value")
+    __slots__ = ("_increment", "value")
 
     def __init__(self, series: CounterSeries) -> None:
-        self._series = series
+        self._increment = series.increment
         self.value = 0
 
     def add(self, count: int = 1) -> None:
         """Count."""
         self.value += count
-        self._series.increment(count)
+        self._increment(count)
 
 
 class _ByWord(dict[str, Tally]):

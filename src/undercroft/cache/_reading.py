@@ -12,6 +12,7 @@ from undercroft.cache._errors import CacheMissError, CacheUnavailableError
 from undercroft.cache._look import Found, judged, look, versions_of
 from undercroft.cache._missing import MISSING
 from undercroft.cache._names import MOST, check_key
+from undercroft.cache._protocol import NOT_NOW
 from undercroft.cache._shared import Shared
 
 T = TypeVar("T")
@@ -50,9 +51,15 @@ class Reads(Generic[T]):
             check_key(key)
         store = self._shared.store
         try:
-            stored = await store.get(self._space, self._prefix + key)
-        except CacheUnavailableError:
+            stored = NOT_NOW if store.get_now is None else store.get_now(self._space, self._prefix + key)
+        except CacheUnavailableError as exc:
+            store.failed(exc)
             return self._counted(Found(None, "unavailable"), default)
+        if stored is NOT_NOW:
+            try:
+                stored = await store.fetch(self._space, self._prefix + key)
+            except CacheUnavailableError:
+                return self._counted(Found(None, "unavailable"), default)
         if stored is None:
             self._counts.misses["absent"].add()
             return default

@@ -36,29 +36,33 @@ class Store:
         self._failures = 0
         self._rests_until = 0.0
         self._failing_since: float | None = None
-        self._get_now: GetNow | None = None
-        """The backend's own, while it is open and does not fail."""
+        self.get_now: GetNow | None = None
+        """The backend's own, while it is open and does not fail; what it raises is told to `failed`."""
 
     def open(self) -> None:
         """Let calls through."""
         self.is_open = True
-        self._get_now = getattr(self.backend, "get_now", None)
+        self.get_now = getattr(self.backend, "get_now", None)
 
     def close(self) -> None:
         """Refuse calls."""
         self.is_open = False
-        self._get_now = None
+        self.get_now = None
 
     async def get(self, space: str, key: str) -> bytes | None:
         """Return what is kept under a key. Fails as `ask` does."""
-        if self._get_now is not None:
+        if self.get_now is not None:
             try:
-                stored = self._get_now(space, key)
+                stored = self.get_now(space, key)
             except CacheUnavailableError as exc:
-                self._failed(exc)
+                self.failed(exc)
                 raise
             if stored is not NOT_NOW:
                 return stored
+        return await self.fetch(space, key)
+
+    async def fetch(self, space: str, key: str) -> bytes | None:
+        """As `get`, by way of the backend's own `get`."""
         return await self.ask(lambda: self.backend.get(space, key))
 
     async def read(self, space: str, keys: Sequence[str], tags: Sequence[str] = ()) -> Read:
@@ -93,7 +97,7 @@ class Store:
         try:
             answer = await self._in_time(call, more_s)
         except CacheUnavailableError as exc:
-            self._failed(exc)
+            self.failed(exc)
             raise
         if self._failures:
             self._answered()
@@ -121,12 +125,12 @@ class Store:
                 "this cache is not open", hint="use it inside `async with cache:`, or the Infra that it belongs to"
             )
 
-    def _failed(self, exc: CacheUnavailableError) -> None:
+    def failed(self, exc: CacheUnavailableError) -> None:
         """Remember that a call failed."""
         self._on_error()
         self._failures += 1
         self._rests_until = self._clock.monotonic() + _REST_S
-        self._get_now = None  # what is asked instead notices that the store answers again
+        self.get_now = None  # what is asked instead notices that the store answers again
         if self._failing_since is None:
             self._failing_since = self._clock.monotonic()
             _log.warning(

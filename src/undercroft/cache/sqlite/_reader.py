@@ -22,6 +22,8 @@ from undercroft.cache._protocol import NOT_NOW, NotNow
 INLINE_BYTES = 65_536
 INLINE_READS = 16
 """How many keys and tags are looked up in one go without a thread."""
+SURE_S = 0.01
+"""For how long a file that was looked for is taken to be there: the look costs a quarter of a read."""
 
 
 class Reader:
@@ -34,6 +36,7 @@ class Reader:
         self._connection: sqlite3.Connection | None = None
         self._cursor: sqlite3.Cursor | None = None
         self._file: tuple[int, int] | None = None
+        self._looked_at = float("-inf")
 
     def get(self, space: str, key: str, now: float) -> bytes | Literal[NotNow.NOT_NOW] | None:
         """Return what is kept under a key, or `NOT_NOW`.
@@ -44,7 +47,7 @@ class Reader:
         """
         try:
             # All rows at once: a statement that is not at its end would keep the WAL from being reset.
-            rows = self._ready().execute(GET, (space, key, now)).fetchall()
+            rows = self._ready(now).execute(GET, (space, key, now)).fetchall()
         except sqlite3.Error:
             self.close()
             return NOT_NOW  # whose error, if it is one there too, says what is wrong
@@ -60,7 +63,7 @@ class Reader:
         if len(keys) + len(tags) > INLINE_READS:
             return NOT_NOW
         try:
-            cursor = self._ready()
+            cursor = self._ready(now)
             cursor.execute("BEGIN")
             try:
                 values = [cursor.execute(GET, (space, key, now)).fetchall() for key in keys]
@@ -77,7 +80,7 @@ class Reader:
     def has_lease(self, space: str, key: str, now: float) -> bool | Literal[NotNow.NOT_NOW]:
         """Tell whether anybody holds the lease of a key; or `NOT_NOW`."""
         try:
-            return bool(self._ready().execute(LEASE, (space, key, now)).fetchall())
+            return bool(self._ready(now).execute(LEASE, (space, key, now)).fetchall())
         except sqlite3.Error:
             self.close()
             return NOT_NOW
@@ -88,14 +91,17 @@ class Reader:
         if connection is not None and os.getpid() == self._pid:
             connection.close()
 
-    def _ready(self) -> sqlite3.Cursor:
+    def _ready(self, now: float) -> sqlite3.Cursor:
         if os.getpid() != self._pid:
             raise NotOpenError(
                 "the cache was opened before this process was forked",
                 hint="open the Infra after the fork, in each process",
             )
+        if self._cursor is not None and 0 <= now - self._looked_at < SURE_S:
+            return self._cursor
         file = _identity(self._path)
         if self._cursor is not None and file == self._file:
+            self._looked_at = now
             return self._cursor
         if file is None or self._file not in (None, file):
             self.close()
