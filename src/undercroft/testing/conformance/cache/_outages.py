@@ -22,19 +22,15 @@ LIMIT_S = 5.0
 
 class CacheOutageConformance:
     """The promises of `Cache` while its store is away. Give it `cache`, opened, with a deadline of at most half a
-    second, and `away`, which makes an outage of a kind for a block; those that its store cannot have it skips by
-    `outages`."""
+    second, and `away`, which makes an outage of a kind for a block; `outages` are the kinds that its store can have."""
 
     pytestmark = pytest.mark.anyio
     outages: tuple[Outage, ...] = OUTAGES
 
-    @pytest.fixture(params=OUTAGES)
-    def outage(self, request: pytest.FixtureRequest) -> Outage:
-        """Each kind in turn."""
-        kind: Outage = request.param
-        if kind not in self.outages:
-            pytest.skip(f"this store cannot be {kind}")
-        return kind
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Have each test run once for each kind that the store can have."""
+        if "outage" in metafunc.fixturenames:
+            metafunc.parametrize("outage", self.outages)
 
     async def test_reads_never_fail(self, cache: Cache[Any], away: Away, outage: Outage) -> None:
         await cache.set("a", 1, 60)
