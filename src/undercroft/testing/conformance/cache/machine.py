@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from undercroft._core.clock import Clock, VirtualClock
-from undercroft.cache import MISSING, Cache, CacheBackend
+from undercroft.cache import MISSING, Cache, CacheBackend, ComputeCancelledError
 
 T = TypeVar("T")
 TAGS = {"a": ("t", "u"), "b": ("t",)}
@@ -98,6 +98,10 @@ class CacheMachine(RuleBasedStateMachine):
                 self.run(cache.__aexit__(None, None, None))
             self.run(self.settle())
             assert not [asking for asking in self.asking if not asking.task.done()]
+            # Those who still waited were told that the cache is closed; an error that nobody looked at would be
+            # reported by the garbage collector, in the middle of something else.
+            told = [asking.task.exception() for asking in self.asking]
+            assert all(failure is None or isinstance(failure, ComputeCancelledError) for failure in told), told
         self.runner.close()
 
     def run(self, step: Coroutine[Any, Any, T]) -> T:
